@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conf: what the keys of the configuration mean; defaults, ranges, checks. */
+#ifndef CONF_H
+#define CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+#include "ketama.h"
+
+enum on_eject { EJECT_REHASH, EJECT_ERROR, EJECT_MISS };
+
+/* An address as written: "host:port" taken apart, or a unix path. */
+struct conf_addr {
+	char *text;    /* as in the file: "127.0.0.1:22121", "/run/x.sock 0666" */
+	char *host;    /* without brackets; or the path of the unix socket (of a
+			* server: any length); "*" in a listen is every address */
+	uint16_t port; /* 0 for a unix socket */
+	bool is_unix;
+	unsigned mode; /* unix listen: chmod after bind; 0 leaves it to umask */
+};
+
+struct conf_server {
+	struct conf_addr addr; /* addr.text is "host:port:weight" (log lines) */
+	char *name;            /* ring, sort order, statistics */
+	uint32_t weight;       /* at least 1 */
+	int line;
+};
+
+struct conf_pool {
+	char *name;
+	int line;
+	struct conf_addr listen;
+	hash_fn *hash;
+	const char *hash_name;
+	char hash_tag[2];
+	bool has_hash_tag;
+	enum distribution distribution;
+	int timeout;              /* ms; 0 is none */
+	int backlog;
+	int client_connections;   /* 0 is no limit */
+	int client_idle_timeout;  /* ms; 0 is none */
+	bool redis;
+	bool tcpkeepalive;
+	int tcpkeepidle;          /* s; 0 leaves it to the system; so the next two */
+	int tcpkeepintvl;         /* s */
+	int tcpkeepcnt;
+	bool reuseport;
+	char *redis_auth;         /* NULL: none */
+	int redis_db;
+	bool preconnect;
+	bool auto_eject_hosts;
+	int server_connections;   /* at least 1 */
+	int server_retry_timeout; /* ms */
+	int server_failure_limit; /* at least 1 (0 in the file acts like 1) */
+	enum on_eject on_eject;
+	bool multiget_miss;       /* multiget_errors: miss */
+	bool cross_server_allow;  /* cross_server: allow */
+	bool allow_flush;         /* FLUSHALL, FLUSHDB, flush_all */
+	struct conf_server *servers; /* sorted by name: index order */
+	size_t nservers;
+};
+
+struct conf {
+	struct conf_pool *pools; /* sorted by name: index order */
+	size_t npools;
+};
+
+/*
+ * Read and check a whole file. Returns 0 and fills *conf (conf_free), or -1
+ * and sets *error to a sentence the caller frees:
+ * "file:line: pool: key: reason, and the word that was found".
+ * Host names of `listen` are resolved once as a check and by nobody else here;
+ * server names are not.
+ */
+int conf_read(const char *path, struct conf *conf, char **error);
+void conf_free(struct conf *conf);
+
+/* The order of pools and servers everywhere: shorter first, equal lengths by
+ * unsigned bytes. Negative, 0 or positive. */
+int conf_name_cmp(const char *a, const char *b);
+
+#endif

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conn: sockets and bytes: listen, accept, connect, read, write, close. */
+#include "proxy.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "util.h"
+
+enum {
+	SPARE_BLOCKS = 256, /* kept for the next turns: 4 MB at most */
+	WRITE_VECTOR = 32,  /* blocks handed to one write */
+};
+
+/* Every socket is read into this; only what is left over is copied out. */
+static char shared[READ_SIZE];
+
+static struct {
+	struct block *list;
+	unsigned count;
+	unsigned unused; /* the fewest there were since the last trim */
+} spare;
+
+struct block *block_new(size_t cap)
+{
+	struct block *block = spare.list;
+
+	if (cap == BLOCK_SIZE && block) {
+		spare.list = block->next;
+		spare.count--;
+		if (spare.count < spare.unused)
+			spare.unused = spare.count;
+	} else {
+		block = xmalloc(sizeof(*block) + cap);
+		block->cap = cap;
+	}
+	block->next = NULL;
+	block->start = block->end = 0;
+	return block;
+}
+
+void block_free(struct block *block)
+{
+	if (!block)
+		return;
+	if (block->cap != BLOCK_SIZE || spare.count >= SPARE_BLOCKS) {
+		free(block);
+		return;
+	}
+	block->next = spare.list;
+	spare.list = block;
+	spare.count++;
+}
+
+void blocks_trim(void)
+{
+	while (spare.unused > 0) {
+		struct block *block = spare.list;
+		spare.list = block->next;
+		spare.count--;
+		spare.unused--;
+		free(block);
+	}
+	spare.unused = spare.count;
+}
+
+void queue_give(struct queue *q, struct block *block)
+{
+	if (q->tail)
+		q->tail->next = block;
+	else
+		q->head = block;
+	q->tail = block;
+	q->bytes += block->end - block->start;
+}
+
+void queue_put(struct queue *q, const void *data, size_t len)
+{
+	const char *from = data;
+
+	q->bytes += len;
+	while (len) {
+		struct block *tail = q->tail;
+		size_t n;
+
+		if (!tail || tail->end == tail->cap) {
+			tail = block_new(BLOCK_SIZE);
+			if (q->tail)
+				q->tail->next = tail;
+			else
+				q->head = tail;
+			q->tail = tail;
+		}
+		n = tail->cap - tail->end;
+		if (n > len)
+			n = len;
+		memcpy(tail->data + tail->end, from, n);
+		tail->end += n;
+		from += n;
+		len -= n;
+	}
+}
+
+void queue_clear(struct queue *q)
+{
+	struct block *next;
+
+	for (struct block *block = q->head; block; block = next) {
+		next = block->next;
+		block_free(block);
+	}
+	q->head = q->tail = NULL;
+	q->bytes = 0;
+}
+
+/* Take the first n bytes off. */
+static void queue_drop(struct queue *q, size_t n)
+{
+	q->bytes -= n;
+	while (q->head && n >= q->head->end - q->head->start) {
+		struct block *done = q->head;
+		n -= done->end - done->start;
+		q->head = done->next;
+		block_free(done);
+	}
+	if (q->head)
+		q->head->start += n;
+	else
+		q->tail = NULL;
+}
+
+/* Room in c->in for the message that is being received: all of it when its
+ * length is known, but no more than twice what has come, so that a length that
+ * is only announced costs nothing. */
+static void make_room(struct conn *c, size_t need)
+{
+	struct block *in = c->in, *larger;
+	size_t have = in->end - in->start, cap;
+
+	if (in->start) {
+		memmove(in->data, in->data + in->start, have);
+		in->start = 0;
+		in->end = have;
+	}
+	cap = need > have ? need : have + READ_SIZE;
+	if (cap > have * 2 + READ_SIZE)
+		cap = have * 2 + READ_SIZE;
+	if (cap <= in->cap)
+		return;
+	larger = xrealloc(in, sizeof(*larger) + cap);
+	larger->cap = cap;
+	c->in = larger;
+}
+
+enum io conn_read(struct conn *c)
+{
+	size_t kept = 0;
+	char *to = shared;
+	size_t room = sizeof(shared);
+	ssize_t n;
+
+	if (c->in) {
+		kept = c->in->end - c->in->start;
+		if (kept >= LARGE || c->need > READ_SIZE) {
+			if (c->need > c->in->cap - c->in->start ||
+			    c->in->end == c->in->cap)
+				make_room(c, c->need);
+			to = c->in->data + c->in->end;
+			room = c->in->cap - c->in->end;
+		} else {
+			/* A small piece goes in front of what is read now. */
+			to += kept;
+			room -= kept;
+		}
+	}
+	do
+		n = read(c->watch.fd, to, room);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return IO_AGAIN;
+	if (n > 0)
+		c->received += (uint64_t)n;
+	if (n <= 0) {
+		c->error = n < 0 ? errno : 0;
+		return n < 0 ? IO_ERROR : IO_EOF;
+	}
+	if (to == shared + kept) {
+		if (kept) {
+			memcpy(shared, c->in->data + c->in->start, kept);
+			block_free(c->in);
+			c->in = NULL;
+		}
+		c->rest = shared;
+		c->rest_len = kept + (size_t)n;
+	} else {
+		c->in->end += (size_t)n;
+	}
+	return IO_OK;
+}
+
+char *conn_input(const struct conn *c, size_t *len)
+{
+	if (c->in) {
+		*len = c->in->end - c->in->start;
+		return c->in->data + c->in->start;
+	}
+	*len = c->rest_len;
+	return c->rest;
+}
+
+void conn_consume(struct conn *c, size_t len)
+{
+	if (!c->in) {
+		c->rest += len;
+		c->rest_len -= len;
+		return;
+	}
+	c->in->start += len;
+	if (c->in->start == c->in->end) {
+		block_free(c->in);
+		c->in = NULL;
+	}
+}
+
+struct block *conn_take(struct conn *c, size_t len)
+{
+	struct block *block = c->in;
+	size_t more;
+
+	if (!block || len < LARGE) {
+		size_t have;
+		const char *data = conn_input(c, &have);
+
+		block = block_new(len);
+		memcpy(block->data, data, len);
+		block->end = len;
+		conn_consume(c, len);
+		return block;
+	}
+	more = block->end - block->start - len;
+	c->in = NULL;
+	if (more) {
+		struct block *left = block_new(more);
+
+		memcpy(left->data, block->data + block->start + len, more);
+		left->end = more;
+		block->end -= more;
+		c->in = left;
+	}
+	return block;
+}
+
+void conn_move(struct conn *c, size_t len, struct queue *to)
+{
+	size_t have;
+
+	if (len >= LARGE && c->in) {
+		queue_give(to, conn_take(c, len));
+		return;
+	}
+	queue_put(to, conn_input(c, &have), len);
+	conn_consume(c, len);
+}
+
+void conn_keep(struct conn *c)
+{
+	size_t len = c->rest_len, cap = len;
+
+	if (!len)
+		return;
+	/* What is to become a large message gets its room at once. */
+	if (c->need > READ_SIZE)
+		cap = c->need < len * 2 + READ_SIZE ? c->need :
+			len * 2 + READ_SIZE;
+	c->in = block_new(cap);
+	memcpy(c->in->data, c->rest, len);
+	c->in->end = len;
+	c->rest = NULL;
+	c->rest_len = 0;
+}
+
+static enum io write_once(struct conn *c, struct queue *q)
+{
+	struct iovec vector[WRITE_VECTOR];
+	size_t asked = 0;
+	int count = 0;
+	ssize_t n;
+
+	for (struct block *b = q->head; b && count < WRITE_VECTOR; b = b->next) {
+		vector[count].iov_base = b->data + b->start;
+		vector[count].iov_len = b->end - b->start;
+		asked += b->end - b->start;
+		count++;
+	}
+	do
+		n = count == 1 ?
+			write(c->watch.fd, vector[0].iov_base, vector[0].iov_len) :
+			writev(c->watch.fd, vector, count);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return IO_AGAIN;
+		c->error = errno;
+		return IO_ERROR;
+	}
+	queue_drop(q, (size_t)n);
+	c->sent += (uint64_t)n;
+	return (size_t)n < asked ? IO_AGAIN : IO_OK;
+}
+
+enum io conn_write(struct conn *c)
+{
+	while (c->out.head) {
+		enum io result = write_once(c, &c->out);
+		if (result != IO_OK)
+			return result;
+	}
+	return IO_OK;
+}
+
+void conn_discard(struct conn *c)
+{
+	block_free(c->in);
+	c->in = NULL;
+	c->rest = NULL;
+	c->rest_len = 0;
+}
+
+void conn_replace(struct conn *c, size_t len, struct block *with)
+{
+	size_t have;
+	const char *data = conn_input(c, &have);
+	size_t more = have - len;
+
+	if (with->cap - with->end < more) {
+		with = xrealloc(with, sizeof(*with) + with->end + more);
+		with->cap = with->end + more;
+	}
+	memcpy(with->data + with->end, data + len, more);
+	with->end += more;
+	conn_discard(c);
+	c->in = with;
+}
+
+void conn_close_socket(struct conn *c)
+{
+	if (c->watch.fd < 0)
+		return;
+	loop_forget(&proxy.loop, &c->watch);
+	close(c->watch.fd);
+	c->watch.fd = -1;
+	/* Readers of the statistics are not counted in them. */
+	if (c->role <= ROLE_SERVER)
+		proxy.curr_connections--;
+}
+
+void conn_close(struct conn *c)
+{
+	conn_close_socket(c);
+	queue_clear(&c->out);
+	conn_discard(c);
+}
+
+/* ---- sockets ------------------------------------------------------------ */
+
+/* accept4 and SOCK_NONBLOCK are not everywhere; this is. */
+static int prepare(int fd)
+{
+	int flags;
+
+	if (fd < 0)
+		return -1;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+		int saved = errno;
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+int socket_accept(int listener)
+{
+	int fd;
+
+	do
+		fd = accept(listener, NULL, NULL);
+	while (fd < 0 && errno == EINTR);
+	return prepare(fd);
+}
+
+void socket_nodelay(int fd)
+{
+	int on = 1;
+
+	/* Fails on unix sockets, where it is not needed. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+void socket_keepalive(int fd, const struct conf_pool *conf)
+{
+	int on = 1;
+
+	if (!conf->tcpkeepalive)
+		return;
+	if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) < 0) {
+		log_warn("keepalive on fd %d of pool '%s' failed, ignored: %s",
+			fd, conf->name, strerror(errno));
+		return;
+	}
+#ifdef TCP_KEEPIDLE
+	if (conf->tcpkeepidle)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+			&conf->tcpkeepidle, sizeof(int));
+#endif
+#ifdef TCP_KEEPINTVL
+	if (conf->tcpkeepintvl)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+			&conf->tcpkeepintvl, sizeof(int));
+#endif
+#ifdef TCP_KEEPCNT
+	if (conf->tcpkeepcnt)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT,
+			&conf->tcpkeepcnt, sizeof(int));
+#endif
+}
+
+int socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return errno;
+	return error;
+}
+
+int socket_connect(const struct sockaddr *addr, socklen_t len, bool *pending)
+{
+	int fd = prepare(socket(addr->sa_family, SOCK_STREAM, 0));
+
+	if (fd < 0)
+		return -1;
+	if (addr->sa_family != AF_UNIX)
+		socket_nodelay(fd);
+	*pending = false;
+	if (connect(fd, addr, len) < 0) {
+		if (errno != EINPROGRESS && errno != EINTR) {
+			int saved = errno;
+			close(fd);
+			errno = saved;
+			return -1;
+		}
+		*pending = true;
+	}
+	return fd;
+}
+
+/* The path may be taken over only from a socket nobody answers on. */
+static int unlink_stale(const struct sockaddr_un *sun)
+{
+	struct stat st;
+	int fd, refused;
+
+	if (lstat(sun->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!S_ISSOCK(st.st_mode)) {
+		errno = EEXIST;
+		return -1;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (fd < 0)
+		return -1;
+	refused = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 &&
+		errno == ECONNREFUSED;
+	close(fd);
+	if (!refused) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	return unlink(sun->sun_path);
+}
+
+static int listen_unix(const struct conf_pool *conf, const char **what)
+{
+	struct sockaddr_un sun;
+	int fd;
+
+	memset(&sun, 0, sizeof(sun));
+	sun.sun_family = AF_UNIX;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", conf->listen.host);
+	*what = "bind";
+	if (unlink_stale(&sun) < 0)
+		return -1;
+	fd = prepare(socket(AF_UNIX, SOCK_STREAM, 0));
+	if (fd < 0)
+		return -1;
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0)
+		goto failed;
+	*what = "chmod";
+	if (conf->listen.mode && chmod(sun.sun_path, conf->listen.mode) < 0)
+		goto failed;
+	*what = "listen";
+	if (listen(fd, conf->backlog) < 0)
+		goto failed;
+	return fd;
+failed:
+	{
+		int saved = errno;
+		close(fd);
+		errno = saved;
+	}
+	return -1;
+}
+
+int socket_listen_tcp(const char *host, uint16_t port, int backlog,
+	bool reuseport, const char **what)
+{
+	struct addrinfo hints, *list;
+	char service[8];
+	int fd, on = 1, saved;
+
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+	snprintf(service, sizeof(service), "%u", (unsigned)port);
+	*what = "address resolution";
+	if (getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, service, &hints,
+		&list) != 0) {
+		errno = EADDRNOTAVAIL;
+		return -1;
+	}
+	*what = "socket";
+	fd = prepare(socket(list->ai_family, SOCK_STREAM, 0));
+	if (fd < 0)
+		goto failed;
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+#ifdef SO_REUSEPORT
+	if (reuseport)
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+#else
+	(void)reuseport;
+#endif
+	*what = "bind";
+	if (bind(fd, list->ai_addr, list->ai_addrlen) < 0)
+		goto failed;
+	*what = "listen";
+	if (listen(fd, backlog) < 0)
+		goto failed;
+	freeaddrinfo(list);
+	return fd;
+failed:
+	saved = errno;
+	if (fd >= 0)
+		close(fd);
+	freeaddrinfo(list);
+	errno = saved;
+	return -1;
+}
+
+int socket_listen(const struct conf_pool *conf, const char **what)
+{
+	if (conf->listen.is_unix)
+		return listen_unix(conf, what);
+	return socket_listen_tcp(conf->listen.host, conf->listen.port,
+		conf->backlog, conf->reuseport, what);
+}
+
+const char *socket_peer(int fd)
+{
+	static char text[INET6_ADDRSTRLEN + 16];
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	char host[INET6_ADDRSTRLEN];
+	char port[8];
+
+	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
+		return "unknown";
+	if (addr.ss_family == AF_UNIX)
+		return "unix";
+	if (getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port,
+		sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return "unknown";
+	snprintf(text, sizeof(text), "%s:%s", host, port);
+	return text;
+}

@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* local: what the proxy answers itself: the handshakes of client libraries,
+ * and questions about the proxy. */
+#include "proxy.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* What the commands and errors of the proxy are like; clients ask for it to
+ * know what they may use. */
+static const char redis_version[] = "7.0.0";
+
+static void say(struct client *c, const char *text)
+{
+	client_answer(c, text, strlen(text));
+}
+
+static void put_bulk(struct text *t, const void *bytes, size_t len)
+{
+	text_printf(t, "$%zu\r\n", len);
+	text_add(t, bytes, len);
+	text_add(t, "\r\n", 2);
+}
+
+static void put_word(struct text *t, const char *word)
+{
+	put_bulk(t, word, strlen(word));
+}
+
+/* A map, or in RESP2 an array of twice as many. */
+static void put_map(struct text *t, const struct client *c, size_t pairs)
+{
+	text_printf(t, "%c%zu\r\n", c->resp3 ? '%' : '*',
+		c->resp3 ? pairs : pairs * 2);
+}
+
+static void send_text(struct client *c, struct text *t)
+{
+	client_answer(c, t->ptr, t->len);
+	text_free(t);
+}
+
+static bool is_word(const struct arg *arg, const char *word)
+{
+	return arg->len == strlen(word) &&
+		strncasecmp(arg->ptr, word, arg->len) == 0;
+}
+
+/* ---- who one is ------------------------------------------------------------------ */
+
+/* Takes as long for any guess of the same length. */
+static bool same_password(const struct arg *given, const char *password)
+{
+	size_t len = strlen(password);
+	unsigned char differ = given->len != len;
+
+	for (size_t i = 0; i < given->len; i++)
+		differ |= (unsigned char)(given->ptr[i] ^
+			password[len ? i % len : 0]);
+	return !differ;
+}
+
+static bool log_in(struct client *c, const struct arg *user,
+	const struct arg *password)
+{
+	c->authenticated = (!user || is_word(user, "default")) &&
+		same_password(password, c->pool->conf->redis_auth);
+	return c->authenticated;
+}
+
+static const char wrong_pass[] =
+	"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+
+static void answer_auth(struct client *c, const struct arg *argv, size_t argc)
+{
+	if (argc > 3)
+		say(c, "-ERR syntax error\r\n");
+	else if (!c->pool->conf->redis_auth)
+		say(c, "-ERR Client sent AUTH, but no password is set\r\n");
+	else if (log_in(c, argc == 3 ? &argv[1] : NULL, &argv[argc - 1]))
+		say(c, "+OK\r\n");
+	else
+		say(c, argc == 3 ? wrong_pass : "-ERR invalid password\r\n");
+}
+
+static bool set_name(struct client *c, const struct arg *name)
+{
+	for (size_t i = 0; i < name->len; i++)
+		if (name->ptr[i] < '!' || name->ptr[i] > '~')
+			return false;
+	free(c->name);
+	c->name = name->len ? xstrndup(name->ptr, name->len) : NULL;
+	return true;
+}
+
+static const char bad_name[] = "-ERR Client names cannot contain spaces, "
+	"newlines or special characters.\r\n";
+
+/* The options of HELLO; NULL, or the error. */
+static const char *hello_options(struct client *c, const struct arg *argv,
+	size_t argc)
+{
+	for (size_t i = 2; i < argc; i++) {
+		if (is_word(&argv[i], "AUTH") && i + 2 < argc) {
+			if (c->pool->conf->redis_auth &&
+			    !log_in(c, &argv[i + 1], &argv[i + 2]))
+				return wrong_pass;
+			i += 2;
+		} else if (is_word(&argv[i], "SETNAME") && i + 1 < argc) {
+			if (!set_name(c, &argv[++i]))
+				return bad_name;
+		} else {
+			return "-ERR Syntax error in HELLO option\r\n";
+		}
+	}
+	return NULL;
+}
+
+static void answer_hello(struct client *c, const struct arg *argv, size_t argc)
+{
+	uint64_t version = c->resp3 ? 3 : 2;
+	const char *error = NULL;
+	struct text t = { 0 };
+
+	if (argc > 1 && !parse_number(argv[1].ptr, argv[1].len, INT_MAX, &version)) {
+		say(c, "-ERR Protocol version is not an integer or out of range\r\n");
+		return;
+	}
+	if (version < 2 || version > 3) {
+		say(c, "-NOPROTO unsupported protocol version\r\n");
+		return;
+	}
+	error = hello_options(c, argv, argc);
+	if (!error && !c->authenticated)
+		error = "-NOAUTH HELLO must be called with the client already "
+			"authenticated, otherwise the HELLO <proto> AUTH <user> "
+			"<pass> option can be used to authenticate the client and "
+			"select the RESP protocol version at the same time\r\n";
+	if (error) {
+		say(c, error);
+		return;
+	}
+	c->resp3 = version == 3;
+	put_map(&t, c, 7);
+	put_word(&t, "server");
+	put_word(&t, "redis");
+	put_word(&t, "version");
+	put_word(&t, redis_version);
+	put_word(&t, "proto");
+	text_printf(&t, ":%d\r\n", c->resp3 ? 3 : 2);
+	put_word(&t, "id");
+	text_printf(&t, ":%llu\r\n", (unsigned long long)c->id);
+	put_word(&t, "mode");
+	put_word(&t, "standalone");
+	put_word(&t, "role");
+	put_word(&t, "master");
+	put_word(&t, "modules");
+	text_printf(&t, "*0\r\n");
+	send_text(c, &t);
+}
+
+static void answer_select(struct client *c, const struct arg *db)
+{
+	uint64_t n;
+
+	if (!parse_number(db->ptr, db->len, INT_MAX, &n))
+		say(c, "-ERR value is not an integer or out of range\r\n");
+	else if (n != (uint64_t)c->pool->conf->redis_db)
+		say(c, "-ERR DB index is out of range: the pool has one "
+			"database (redis_db)\r\n");
+	else
+		say(c, "+OK\r\n");
+}
+
+static void answer_reset(struct client *c)
+{
+	free(c->name);
+	c->name = NULL;
+	c->resp3 = false;
+	c->authenticated = !c->pool->conf->redis_auth;
+	say(c, "+RESET\r\n");
+}
+
+static void answer_client(struct client *c, const struct command *cmd,
+	const struct arg *argv)
+{
+	const char *sub = strchr(cmd->name, '|');
+	struct text t = { 0 };
+
+	sub = sub ? sub + 1 : "";
+	if (strcmp(sub, "ID") == 0) {
+		text_printf(&t, ":%llu\r\n", (unsigned long long)c->id);
+		send_text(c, &t);
+	} else if (strcmp(sub, "GETNAME") == 0) {
+		if (c->name) {
+			put_word(&t, c->name);
+			send_text(c, &t);
+		} else {
+			say(c, c->resp3 ? "_\r\n" : "$-1\r\n");
+		}
+	} else if (strcmp(sub, "SETNAME") == 0) {
+		say(c, set_name(c, &argv[2]) ? "+OK\r\n" : bad_name);
+	} else if (strcmp(sub, "INFO") == 0) {
+		struct text line = { 0 };
+		text_printf(&line, "id=%llu addr=%s fd=%d name=%s db=%d resp=%d\n",
+			(unsigned long long)c->id, socket_peer(c->conn.watch.fd),
+			c->conn.watch.fd, c->name ? c->name : "",
+			c->pool->conf->redis_db, c->resp3 ? 3 : 2);
+		put_bulk(&t, line.ptr, line.len);
+		text_free(&line);
+		send_text(c, &t);
+	} else {
+		/* SETINFO, NO-EVICT, NO-TOUCH, CAPA: harmless to agree to. */
+		say(c, "+OK\r\n");
+	}
+}
+
+/* ---- what commands there are ---------------------------------------------------------- */
+
+static bool is_subcommand(const struct command *cmd)
+{
+	return strchr(cmd->name, '|') != NULL;
+}
+
+static void put_lower(struct text *t, const struct command *cmd)
+{
+	char name[64];
+
+	command_lower(cmd, name, sizeof(name));
+	put_word(t, name);
+}
+
+/* COMMAND INFO's ten elements; first key, last key and step for the plain
+ * cases, as old clients read them. */
+static void put_command(struct text *t, const struct command *cmd)
+{
+	const struct key_spec *k = &cmd->keys[0];
+	bool range = k->find == KEYS_RANGE;
+	int first = range ? k->begin : 0;
+	int last = !range ? 0 : k->last < 0 ? k->last : k->begin + k->last;
+
+	text_printf(t, "*10\r\n");
+	put_lower(t, cmd);
+	text_printf(t, ":%d\r\n*1\r\n+%s\r\n:%d\r\n:%d\r\n:%d\r\n"
+		"*0\r\n*0\r\n*0\r\n*0\r\n", cmd->arity,
+		cmd->flags & CMD_WRITE ? "write" : "readonly", first, last,
+		range ? k->step : 0);
+}
+
+static size_t count_commands(void)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; command_at(i); i++)
+		count += !is_subcommand(command_at(i));
+	return count;
+}
+
+static void put_all(struct text *t, void (*put)(struct text *,
+	const struct command *))
+{
+	for (size_t i = 0; command_at(i); i++)
+		if (!is_subcommand(command_at(i)))
+			put(t, command_at(i));
+}
+
+static void put_named(struct text *t, const struct client *c,
+	const struct arg *argv, size_t argc)
+{
+	text_printf(t, "*%zu\r\n", argc);
+	for (size_t i = 0; i < argc; i++) {
+		const struct command *cmd = command_find(&argv[i], 1);
+		if (cmd)
+			put_command(t, cmd);
+		else
+			text_printf(t, c->resp3 ? "_\r\n" : "*-1\r\n");
+	}
+}
+
+static void put_docs(struct text *t, const struct client *c,
+	const struct command *cmd)
+{
+	put_lower(t, cmd);
+	put_map(t, c, 1);
+	put_word(t, "arity");
+	text_printf(t, ":%d\r\n", cmd->arity);
+}
+
+static void answer_docs(struct client *c, const struct arg *argv, size_t argc)
+{
+	struct text t = { 0 };
+	size_t found = 0;
+
+	for (size_t i = 2; i < argc; i++)
+		found += command_find(&argv[i], 1) != NULL;
+	put_map(&t, c, argc > 2 ? found : count_commands());
+	if (argc > 2) {
+		for (size_t i = 2; i < argc; i++)
+			if (command_find(&argv[i], 1))
+				put_docs(&t, c, command_find(&argv[i], 1));
+	} else {
+		for (size_t i = 0; command_at(i); i++)
+			if (!is_subcommand(command_at(i)))
+				put_docs(&t, c, command_at(i));
+	}
+	send_text(c, &t);
+}
+
+static void answer_getkeys(struct client *c, const struct arg *argv, size_t argc)
+{
+	const struct command *cmd = command_find(argv + 2, argc - 2);
+	struct text t = { 0 };
+	uint32_t *at;
+	long count;
+
+	if (!cmd) {
+		say(c, "-ERR Invalid command specified\r\n");
+		return;
+	}
+	if (!command_arity_ok(cmd, argc - 2)) {
+		say(c, "-ERR Invalid number of arguments specified for command\r\n");
+		return;
+	}
+	count = command_keys(cmd, argv + 2, argc - 2, NULL, 0);
+	if (count <= 0) {
+		say(c, count < 0 ? "-ERR Invalid arguments specified for command\r\n"
+			: "-ERR The command has no key arguments\r\n");
+		return;
+	}
+	at = xcalloc((size_t)count, sizeof(*at));
+	command_keys(cmd, argv + 2, argc - 2, at, (size_t)count);
+	text_printf(&t, "*%ld\r\n", count);
+	for (long i = 0; i < count; i++)
+		put_bulk(&t, argv[2 + at[i]].ptr, argv[2 + at[i]].len);
+	free(at);
+	send_text(c, &t);
+}
+
+static void answer_command(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc)
+{
+	const char *sub = strchr(cmd->name, '|');
+	struct text t = { 0 };
+
+	sub = sub ? sub + 1 : "";
+	if (strcmp(sub, "GETKEYS") == 0) {
+		answer_getkeys(c, argv, argc);
+		return;
+	}
+	if (strcmp(sub, "DOCS") == 0) {
+		answer_docs(c, argv, argc);
+		return;
+	}
+	if (strcmp(sub, "COUNT") == 0) {
+		text_printf(&t, ":%zu\r\n", count_commands());
+	} else if (strcmp(sub, "INFO") == 0 && argc > 2) {
+		put_named(&t, c, argv + 2, argc - 2);
+	} else {
+		text_printf(&t, "*%zu\r\n", count_commands());
+		put_all(&t, strcmp(sub, "LIST") == 0 ? put_lower : put_command);
+	}
+	send_text(c, &t);
+}
+
+/* ---- the proxy itself --------------------------------------------------------------------- */
+
+static void answer_info(struct client *c)
+{
+	struct text t = { 0 }, reply = { 0 };
+
+	text_printf(&t, "# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\n"
+		"nutcracker_version:%s\r\nprocess_id:%ld\r\n"
+		"uptime_in_seconds:%llu\r\n\r\n# Clients\r\n"
+		"connected_clients:%llu\r\nmaxclients:%llu\r\n\r\n"
+		"# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n",
+		redis_version, VERSION, (long)getpid(), (unsigned long long)
+		((proxy.loop.now_us - proxy.start_us) / 1000000),
+		(unsigned long long)proxy.clients,
+		(unsigned long long)proxy.max_clients);
+	text_printf(&t, "# Pools\r\n");
+	for (size_t i = 0; i < proxy.npools; i++) {
+		const struct pool *pool = proxy.pools[i];
+		text_printf(&t, "pool_%s:clients=%llu,servers=%zu,live=%u,"
+			"ejects=%llu,errors=%llu\r\n", pool->conf->name,
+			(unsigned long long)pool->stats.client_connections,
+			pool->conf->nservers, pool_live(pool),
+			(unsigned long long)pool->stats.server_ejects,
+			(unsigned long long)pool->stats.forward_error);
+	}
+	put_bulk(&reply, t.ptr, t.len);
+	text_free(&t);
+	send_text(c, &reply);
+}
+
+static void answer_time(struct client *c)
+{
+	struct timespec now;
+	char seconds[24], us[24];
+	struct text t = { 0 };
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	snprintf(seconds, sizeof(seconds), "%lld", (long long)now.tv_sec);
+	snprintf(us, sizeof(us), "%ld", now.tv_nsec / 1000);
+	text_printf(&t, "*2\r\n");
+	put_word(&t, seconds);
+	put_word(&t, us);
+	send_text(c, &t);
+}
+
+static void answer_bulk(struct client *c, const struct arg *arg)
+{
+	struct text t = { 0 };
+
+	put_bulk(&t, arg->ptr, arg->len);
+	send_text(c, &t);
+}
+
+static void answer_ping(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc)
+{
+	if (argc == 1) {
+		say(c, "+PONG\r\n");
+	} else if (argc == 2) {
+		answer_bulk(c, &argv[1]);
+	} else {
+		(void)cmd;
+		say(c, "-ERR wrong number of arguments for 'ping' command\r\n");
+	}
+}
+
+void local_answer(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc)
+{
+	static const char lolwut[] = "nutcracker " VERSION "\n";
+	const struct arg art = { lolwut, sizeof(lolwut) - 1 };
+
+	switch ((enum local)cmd->local) {
+	case LOCAL_PING: answer_ping(c, cmd, argv, argc); break;
+	case LOCAL_ECHO: answer_bulk(c, &argv[1]); break;
+	case LOCAL_QUIT:
+		say(c, "+OK\r\n");
+		client_finish(c);
+		break;
+	case LOCAL_TIME: answer_time(c); break;
+	case LOCAL_HELLO: answer_hello(c, argv, argc); break;
+	case LOCAL_AUTH: answer_auth(c, argv, argc); break;
+	case LOCAL_SELECT: answer_select(c, &argv[1]); break;
+	case LOCAL_RESET: answer_reset(c); break;
+	case LOCAL_CLIENT: answer_client(c, cmd, argv); break;
+	case LOCAL_COMMAND: answer_command(c, cmd, argv, argc); break;
+	case LOCAL_INFO: answer_info(c); break;
+	case LOCAL_CONFIG: say(c, c->resp3 ? "%0\r\n" : "*0\r\n"); break;
+	case LOCAL_READONLY: say(c, "+OK\r\n"); break;
+	case LOCAL_LOLWUT: answer_bulk(c, &art); break;
+	case LOCAL_NONE: break;
+	}
+}
+
+/* ---- memcached ------------------------------------------------------------------------------ */
+
+static void stat_line(struct text *t, const char *name, uint64_t value)
+{
+	text_printf(t, "STAT %s %llu\r\n", name, (unsigned long long)value);
+}
+
+static void answer_stats(struct client *c)
+{
+	const struct pool *pool = c->pool;
+	struct text t = { 0 };
+
+	stat_line(&t, "pid", (uint64_t)getpid());
+	stat_line(&t, "uptime", (proxy.loop.now_us - proxy.start_us) / 1000000);
+	text_printf(&t, "STAT version nutcracker-%s\r\n", VERSION);
+	stat_line(&t, "curr_connections", pool->stats.client_connections);
+	stat_line(&t, "server_ejects", pool->stats.server_ejects);
+	stat_line(&t, "forward_error", pool->stats.forward_error);
+	for (size_t i = 0; i < pool->conf->nservers; i++) {
+		const struct server *s = &pool->servers[i];
+		text_printf(&t, "STAT %s:requests %llu\r\nSTAT %s:responses %llu\r\n"
+			"STAT %s:ejected %d\r\n", s->conf->name,
+			(unsigned long long)s->stats.requests, s->conf->name,
+			(unsigned long long)s->stats.responses, s->conf->name,
+			s->ejected);
+	}
+	text_printf(&t, "END\r\n");
+	send_text(c, &t);
+}
+
+void local_memcached(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc)
+{
+	bool quiet = mc->can_noreply && argc > 1 && argv[argc - 1].len == 7 &&
+		memcmp(argv[argc - 1].ptr, "noreply", 7) == 0;
+
+	switch ((enum mc_kind)mc->kind) {
+	case MC_QUIT:
+		client_finish(c);
+		break;
+	case MC_VERBOSITY:
+		if (!quiet)
+			say(c, "OK\r\n");
+		break;
+	case MC_STATS:
+		if (argc == 1)
+			answer_stats(c);
+		else
+			say(c, "END\r\n");
+		break;
+	default:
+		if (!quiet)
+			say(c, "CLIENT_ERROR not supported through a proxy\r\n");
+	}
+}

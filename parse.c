@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* parse: framing of both protocols, requests and replies. */
+#include "parse.h"
+
+#include <string.h>
+
+enum {
+	MAX_HEADER = 64,                /* "*1048576\r\n" and its like, with room */
+	MAX_ELEMENTS = 1 << 30,         /* of one aggregate in a reply */
+};
+
+/* A request is never longer than this, whatever its parts add up to; Redis
+ * calls it client-query-buffer-limit. */
+static const size_t max_request = (size_t)1 << 30;
+
+static enum parse_result bad(struct parse *p, const char *error)
+{
+	p->error = error;
+	return PARSE_BAD;
+}
+
+static enum parse_result more(struct parse *p, size_t need)
+{
+	p->need = need;
+	p->resumed = true;
+	return PARSE_MORE;
+}
+
+/*
+ * A header line "<type><number>\r\n" at data: its length, 0 if it has not all
+ * come yet, -1 if it is no such thing. This runs twice for each word of each
+ * request, hence by hand: digits, then CR LF.
+ */
+static int header(const char *data, size_t len, int64_t *value)
+{
+	size_t i = 1;
+	bool negative = false;
+	uint64_t n = 0;
+
+	if (len > 1 && data[1] == '-') {
+		negative = true;
+		i = 2;
+	}
+	size_t first = i;
+	/* redis-server takes no leading zeros, and its conn is shared. */
+	if (i + 1 < len && data[i] == '0' && (negative || data[i + 1] != '\r'))
+		return -1;
+	for (; i < len; i++) {
+		unsigned digit = (unsigned char)data[i] - (unsigned)'0';
+		if (digit > 9)
+			break;
+		if (i - first >= 18)
+			return -1;
+		n = n * 10 + digit;
+	}
+	if (i == len)
+		return 0;
+	if (i == first || data[i] != '\r')
+		return -1;
+	if (i + 1 == len)
+		return 0;
+	if (data[i + 1] != '\n')
+		return -1;
+	*value = negative ? -(int64_t)n : (int64_t)n;
+	return (int)(i + 2);
+}
+
+/* Find the line end from where the last look stopped. Returns the length of
+ * the line with it, 0 if there is none yet. */
+static size_t line_length(struct parse *p, const char *data, size_t len)
+{
+	const char *from = data + p->pos + p->scanned;
+	const char *end = memchr(from, '\n', len - p->pos - p->scanned);
+
+	if (!end) {
+		p->scanned = len - p->pos;
+		return 0;
+	}
+	p->scanned = 0;
+	return (size_t)(end - (data + p->pos)) + 1;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' ||
+		c == '\f' || c == '\0';
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* The byte that a backslash in double quotes stands for; *in moves over it. */
+static char unescape(const char **in, const char *end)
+{
+	const char *s = *in;
+
+	if (s + 3 < end && s[1] == 'x' && hex_value(s[2]) >= 0 &&
+	    hex_value(s[3]) >= 0) {
+		*in = s + 4;
+		return (char)(hex_value(s[2]) * 16 + hex_value(s[3]));
+	}
+	*in = s + 2;
+	switch (s[1]) {
+	case 'n': return '\n';
+	case 'r': return '\r';
+	case 't': return '\t';
+	case 'b': return '\b';
+	case 'a': return '\a';
+	default: return s[1];
+	}
+}
+
+/* One word of an inline request, quotes taken off in place, as redis-server
+ * splits them. Returns where to go on, NULL if a quote is not closed or not
+ * followed by a blank. */
+static const char *inline_word(char *s, const char *end, struct arg *word)
+{
+	const char *in = s;
+	char *out = s;
+	char quote = 0;
+
+	while (in < end) {
+		if (!quote && is_blank(*in))
+			break;
+		if (!quote && (*in == '"' || *in == '\'')) {
+			quote = *in++;
+		} else if (quote && *in == quote) {
+			if (in + 1 < end && !is_blank(in[1]))
+				return NULL;
+			quote = 0;
+			in++;
+			break;
+		} else if (quote == '"' && *in == '\\' && in + 1 < end) {
+			*out++ = unescape(&in, end);
+		} else if (quote == '\'' && *in == '\\' && in + 1 < end &&
+			   in[1] == '\'') {
+			*out++ = '\'';
+			in += 2;
+		} else {
+			*out++ = *in++;
+		}
+	}
+	if (quote)
+		return NULL;
+	word->ptr = s;
+	word->len = (size_t)(out - s);
+	return in;
+}
+
+static enum parse_result inline_request(struct parse *p, char *data, size_t len,
+	struct arg *argv, size_t room)
+{
+	size_t length = line_length(p, data, len);
+	const char *s = data, *end;
+
+	if (length > PARSE_MAX_INLINE || (!length && len > PARSE_MAX_INLINE))
+		return bad(p, "Protocol error: too big inline request");
+	if (!length)
+		return more(p, len + 1);
+	p->is_inline = true;
+	p->argc = 0;
+	p->pos = length;
+	end = data + length;
+	for (;;) {
+		struct arg word;
+		while (s < end && is_blank(*s))
+			s++;
+		if (s == end)
+			return PARSE_DONE;
+		s = inline_word((char *)(data + (s - data)), end, &word);
+		if (!s)
+			return bad(p, "Protocol error: unbalanced quotes in request");
+		/* A line of 64 KiB has at most 32,768 words; `room` is ample. */
+		if (p->argc < room)
+			argv[p->argc] = word;
+		p->argc++;
+	}
+}
+
+static enum parse_result array_start(struct parse *p, const char *data,
+	size_t len)
+{
+	int64_t count = 0;
+	int head = header(data, len, &count);
+
+	if (head == 0 && len < MAX_HEADER)
+		return more(p, len + 1);
+	if (head <= 0 || count > PARSE_MAX_ARGS)
+		return bad(p, "Protocol error: invalid multibulk length");
+	p->pos = (size_t)head;
+	p->left = p->argc = count > 0 ? (size_t)count : 0;
+	return PARSE_DONE;
+}
+
+enum parse_result redis_request(struct parse *p, char *data, size_t len,
+	struct arg *argv, size_t room)
+{
+	size_t pos;
+
+	if (len == 0)
+		return more(p, 1);
+	if (data[0] != '*')
+		return inline_request(p, data, len, argv, room);
+	if (p->pos == 0) {
+		enum parse_result started = array_start(p, data, len);
+		if (started != PARSE_DONE)
+			return started;
+		/* Nothing has been put into argv yet: this is a fresh start. */
+		p->resumed = false;
+	}
+	for (pos = p->pos; p->left; p->left--) {
+		int64_t length = 0;
+		int head;
+		size_t next;
+
+		if (pos == len) {
+			p->pos = pos;
+			return more(p, pos + 4);
+		}
+		if (data[pos] != '$') {
+			p->got = data[pos];
+			return bad(p, "Protocol error: expected '$', got ");
+		}
+		head = header(data + pos, len - pos, &length);
+		if (head == 0 && len - pos < MAX_HEADER) {
+			p->pos = pos;
+			return more(p, len + 1);
+		}
+		if (head <= 0 || length < 0 || length > PARSE_MAX_BULK)
+			return bad(p, "Protocol error: invalid bulk length");
+		next = pos + (size_t)head + (size_t)length + 2;
+		if (next > max_request)
+			return bad(p, "Protocol error: request too long");
+		if (next > len) {
+			p->pos = pos;
+			return more(p, next);
+		}
+		if (data[next - 2] != '\r' || data[next - 1] != '\n')
+			return bad(p, "Protocol error: expected CRLF after bulk");
+		if (p->argc - p->left < room) {
+			struct arg *word = &argv[p->argc - p->left];
+			word->ptr = data + pos + head;
+			word->len = (size_t)length;
+		}
+		pos = next;
+	}
+	p->pos = pos;
+	/* The bytes may have moved since the first words were found. */
+	if (p->resumed)
+		redis_words(data, argv, p->argc < room ? p->argc : room);
+	return PARSE_DONE;
+}
+
+void redis_words(const char *data, struct arg *argv, size_t argc)
+{
+	int64_t length = 0;
+
+	data += header(data, MAX_HEADER, &length);
+	for (size_t i = 0; i < argc; i++) {
+		data += header(data, MAX_HEADER, &length);
+		argv[i].ptr = data;
+		argv[i].len = (size_t)length;
+		data += length + 2;
+	}
+}
+
+size_t redis_header(const char *data, int64_t *count)
+{
+	return (size_t)header(data, MAX_HEADER, count);
+}
+
+static bool is_integer(const char *s, size_t len)
+{
+	if (len && (*s == '-' || *s == '+')) {
+		s++;
+		len--;
+	}
+	if (len == 0 || len > 20)
+		return false;
+	while (len--)
+		if (*s < '0' || *s++ > '9')
+			return false;
+	return true;
+}
+
+/* A line element of a reply: its text is checked where it is a number. */
+static enum parse_result reply_line(struct parse *p, const char *data,
+	size_t len, size_t *length)
+{
+	size_t n = line_length(p, data, len);
+	const char *s = data + p->pos;
+
+	if (n > PARSE_MAX_LINE || (!n && len - p->pos > PARSE_MAX_LINE))
+		return bad(p, "reply line too long");
+	if (!n)
+		return more(p, len + 1);
+	if (n < 3 || s[n - 2] != '\r')
+		return bad(p, "reply line without CR LF");
+	if (*s == ':' && !is_integer(s + 1, n - 3))
+		return bad(p, "integer reply that is none");
+	*length = n;
+	return PARSE_DONE;
+}
+
+/* A string element: "$3\r\nabc\r\n", or null. */
+static enum parse_result reply_bulk(struct parse *p, const char *data,
+	size_t len, size_t *length, bool *null)
+{
+	const char *s = data + p->pos;
+	size_t rest = len - p->pos;
+	int64_t size = 0;
+	int head = header(s, rest, &size);
+
+	if (head == 0 && rest < MAX_HEADER)
+		return more(p, len + 1);
+	if (head <= 0 || size < -1 || size > PARSE_MAX_BULK)
+		return bad(p, "bad length of a string in a reply");
+	*null = size < 0;
+	*length = (size_t)head + (size < 0 ? 0 : (size_t)size + 2);
+	if (*length > rest)
+		return more(p, p->pos + *length);
+	if (size >= 0 && (s[*length - 2] != '\r' || s[*length - 1] != '\n'))
+		return bad(p, "string in a reply without CR LF behind it");
+	return PARSE_DONE;
+}
+
+/* The header of an aggregate; its elements are added to what is left. */
+static enum parse_result reply_aggregate(struct parse *p, const char *data,
+	size_t len, size_t *length, bool *null)
+{
+	const char *s = data + p->pos;
+	size_t rest = len - p->pos;
+	int64_t count = 0;
+	int head = header(s, rest, &count);
+
+	if (head == 0 && rest < MAX_HEADER)
+		return more(p, len + 1);
+	if (head <= 0 || count < -1 || count > MAX_ELEMENTS ||
+	    (count < 0 && *s != '*'))
+		return bad(p, "bad count of elements in a reply");
+	*null = count < 0;
+	*length = (size_t)head;
+	if (count > 0)
+		p->left += (uint64_t)count * (*s == '%' || *s == '|' ? 2 : 1);
+	/* An attribute stands in front of the element it belongs to. */
+	if (*s == '|')
+		p->left++;
+	return PARSE_DONE;
+}
+
+/* One element, however deep: a count of what is left needs no stack. */
+static enum parse_result reply_element(struct parse *p, const char *data,
+	size_t len, size_t *length, enum reply_type *type)
+{
+	enum parse_result result;
+	bool null = false;
+
+	switch (data[p->pos]) {
+	case '+': *type = REPLY_STATUS; break;
+	case '-': *type = REPLY_ERROR; break;
+	case ':': *type = REPLY_INTEGER; break;
+	case ',': case '#': case '(': *type = REPLY_BULK; break;
+	case '_': *type = REPLY_NULL; break;
+	case '$': case '=': case '!':
+		*type = data[p->pos] == '!' ? REPLY_ERROR : REPLY_BULK;
+		result = reply_bulk(p, data, len, length, &null);
+		if (null)
+			*type = REPLY_NULL;
+		return result;
+	case '*': case '~': case '%': case '|': case '>':
+		*type = data[p->pos] == '>' ? REPLY_PUSH :
+			data[p->pos] == '%' ? REPLY_MAP : REPLY_ARRAY;
+		result = reply_aggregate(p, data, len, length, &null);
+		if (null)
+			*type = REPLY_NULL;
+		return result;
+	default:
+		return bad(p, "reply of no known type");
+	}
+	return reply_line(p, data, len, length);
+}
+
+enum parse_result redis_reply(struct parse *p, const char *data, size_t len)
+{
+	bool first = p->pos == 0;
+
+	if (first)
+		p->left = 1;
+	while (p->left) {
+		enum parse_result result;
+		enum reply_type type = REPLY_STATUS;
+		size_t length = 0;
+		bool attribute;
+
+		if (p->pos == len)
+			return more(p, len + 1);
+		attribute = data[p->pos] == '|';
+		result = reply_element(p, data, len, &length, &type);
+		if (result != PARSE_DONE)
+			return result;
+		if (first && !attribute)
+			p->type = (uint8_t)type;
+		/* Behind a leading attribute the type is that of an array. */
+		else if (first)
+			p->type = REPLY_ARRAY;
+		first = false;
+		p->pos += length;
+		p->left--;
+	}
+	return PARSE_DONE;
+}
+
+size_t memcached_words(const char *data, size_t len, struct arg *argv,
+	size_t room)
+{
+	const char *s = data, *end = data + len;
+	size_t n = 0;
+
+	if (end > s && end[-1] == '\n')
+		end--;
+	if (end > s && end[-1] == '\r')
+		end--;
+	for (;;) {
+		const char *stop;
+		while (s < end && *s == ' ')
+			s++;
+		if (s == end)
+			return n;
+		stop = memchr(s, ' ', (size_t)(end - s));
+		if (!stop)
+			stop = end;
+		if (n < room) {
+			argv[n].ptr = s;
+			argv[n].len = (size_t)(stop - s);
+		}
+		n++;
+		s = stop;
+	}
+}
+
+enum parse_result memcached_line(struct parse *p, const char *data, size_t len,
+	struct arg *argv, size_t room)
+{
+	size_t length = line_length(p, data, len);
+
+	if (length > MEMCACHED_MAX_LINE || (!length && len > MEMCACHED_MAX_LINE))
+		return bad(p, "line too long");
+	if (!length)
+		return more(p, len + 1);
+	p->pos = length;
+	p->argc = memcached_words(data, length, argv, room);
+	return PARSE_DONE;
+}
+
+static bool starts(const char *s, size_t len, const char *word)
+{
+	size_t n = strlen(word);
+
+	return len >= n && memcmp(s, word, n) == 0 &&
+		(len == n || s[n] == ' ' || s[n] == '\r' || s[n] == '\n');
+}
+
+/* The words a one-line reply may begin with. CLIENT_ERROR and its like carry
+ * any text, and so do the replies of the meta commands. */
+static const struct {
+	const char *word;
+	enum reply_type type;
+	bool text;
+} reply_words[] = {
+	{ "STORED", REPLY_STATUS, false },
+	{ "NOT_STORED", REPLY_STATUS, false },
+	{ "EXISTS", REPLY_STATUS, false },
+	{ "NOT_FOUND", REPLY_STATUS, false },
+	{ "DELETED", REPLY_STATUS, false },
+	{ "TOUCHED", REPLY_STATUS, false },
+	{ "OK", REPLY_STATUS, false },
+	{ "RESET", REPLY_STATUS, false },
+	{ "VERSION", REPLY_STATUS, true },
+	{ "ERROR", REPLY_ERROR, true },
+	{ "CLIENT_ERROR", REPLY_ERROR, true },
+	{ "SERVER_ERROR", REPLY_ERROR, true },
+	{ "HD", REPLY_META, true },
+	{ "EN", REPLY_META, true },
+	{ "NF", REPLY_META, true },
+	{ "NS", REPLY_META, true },
+	{ "EX", REPLY_META, true },
+	{ "MN", REPLY_META, true },
+	{ "ME", REPLY_META, true },
+};
+
+static bool only_blanks(const char *s, const char *end)
+{
+	while (s < end)
+		if (!is_blank(*s++))
+			return false;
+	return true;
+}
+
+static enum parse_result one_line(struct parse *p, const char *s, size_t length)
+{
+	size_t count = sizeof(reply_words) / sizeof(reply_words[0]);
+	size_t digits = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const char *word = reply_words[i].word;
+		if (*s != *word || !starts(s, length, word))
+			continue;
+		if (!reply_words[i].text &&
+		    !only_blanks(s + strlen(word), s + length))
+			break;
+		p->type = reply_words[i].type;
+		return PARSE_DONE;
+	}
+	while (digits < length && s[digits] >= '0' && s[digits] <= '9')
+		digits++;
+	if (digits && digits <= 20 && only_blanks(s + digits, s + length)) {
+		p->type = REPLY_INTEGER;
+		return PARSE_DONE;
+	}
+	return bad(p, "reply of no known kind");
+}
+
+/* The word-th word of a line, as a length of data; false if it is none. */
+static bool data_length(const char *line, size_t length, unsigned word,
+	uint64_t *value)
+{
+	const char *s = line, *end = line + length;
+	uint64_t n = 0;
+	unsigned digits = 0;
+
+	while (word--) {
+		s = memchr(s, ' ', (size_t)(end - s));
+		if (!s)
+			return false;
+		while (s < end && *s == ' ')
+			s++;
+	}
+	for (; s < end && *s >= '0' && *s <= '9'; s++) {
+		if (++digits > 10)
+			return false;
+		n = n * 10 + (uint64_t)(*s - '0');
+	}
+	if (!digits || n > PARSE_MAX_BULK || (s < end && !is_blank(*s)))
+		return false;
+	*value = n;
+	return true;
+}
+
+/* A line with a block of data behind it: VALUE key flags bytes [cas], or
+ * VA bytes flags*. Moves pos behind the block. */
+static enum parse_result data_block(struct parse *p, const char *data,
+	size_t len, size_t length, unsigned word)
+{
+	const char *s = data + p->pos;
+	uint64_t bytes = 0;
+	size_t next;
+
+	if (!data_length(s, length, word, &bytes))
+		return bad(p, "bad length of a value in a reply");
+	next = p->pos + length + (size_t)bytes + 2;
+	if (next > len)
+		return more(p, next);
+	if (data[next - 2] != '\r' || data[next - 1] != '\n')
+		return bad(p, "value in a reply without CR LF behind it");
+	p->pos = next;
+	return PARSE_DONE;
+}
+
+enum parse_result memcached_reply(struct parse *p, const char *data, size_t len)
+{
+	for (;;) {
+		const char *s = data + p->pos;
+		size_t length = line_length(p, data, len);
+		bool first = p->pos == 0;
+		enum parse_result result;
+
+		if (length > PARSE_MAX_LINE ||
+		    (!length && len - p->pos > PARSE_MAX_LINE))
+			return bad(p, "reply line too long");
+		if (!length)
+			return more(p, len + 1);
+		if (*s == 'V' && starts(s, length, "VALUE") &&
+		    (first || p->type == REPLY_VALUES)) {
+			p->type = REPLY_VALUES;
+			result = data_block(p, data, len, length, 3);
+			if (result != PARSE_DONE)
+				return result;
+			continue;
+		}
+		if (first && *s == 'V' && starts(s, length, "VA")) {
+			p->type = REPLY_META;
+			return data_block(p, data, len, length, 1);
+		}
+		if (*s == 'S' && starts(s, length, "STAT") &&
+		    (first || p->type == REPLY_STATS)) {
+			p->type = REPLY_STATS;
+			p->pos += length;
+			continue;
+		}
+		if (*s == 'E' && starts(s, length, "END") &&
+		    only_blanks(s + 3, s + length)) {
+			if (first)
+				p->type = REPLY_VALUES;
+			p->pos += length;
+			return PARSE_DONE;
+		}
+		result = one_line(p, s, length);
+		if (result == PARSE_DONE && !first && p->type != REPLY_ERROR)
+			return bad(p, "line that does not belong between values");
+		p->pos += length;
+		return result;
+	}
+}
+
+bool memcached_value(const char *data, size_t len, size_t *pos,
+	struct arg *key, struct arg *item)
+{
+	struct parse p = { .type = REPLY_VALUES };
+	const char *s = data + *pos;
+	struct arg words[2];
+	size_t length;
+
+	if (!starts(s, len - *pos, "VALUE"))
+		return false;
+	length = line_length(&p, s, len - *pos);
+	if (!length || memcached_words(s, length, words, 2) < 2 ||
+	    data_block(&p, s, len - *pos, length, 3) != PARSE_DONE)
+		return false;
+	*key = words[1];
+	item->ptr = s;
+	item->len = p.pos;
+	*pos += p.pos;
+	return true;
+}

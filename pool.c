@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pool: one listen address, its servers and its ring. */
+#include "proxy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util.h"
+
+void pool_update_ring(struct pool *pool)
+{
+	size_t count = pool->conf->nservers;
+	struct ring_server *list = xcalloc(count, sizeof(*list));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_server *conf = &pool->conf->servers[i];
+		list[i].name = conf->name;
+		list[i].name_len = strlen(conf->name);
+		list[i].weight = conf->weight;
+		/* Only "rehash" gives the place of the ejected to others. */
+		list[i].live = !pool->servers[i].ejected ||
+			pool->conf->on_eject != EJECT_REHASH;
+	}
+	ring_build(&pool->ring, pool->conf->distribution, list, count);
+	free(list);
+}
+
+struct server *pool_route(struct pool *pool, const char *key, size_t len,
+	uint32_t *hash)
+{
+	const struct conf_pool *conf = pool->conf;
+	struct server *s = pool->servers;
+
+	if (conf->nservers > 1 || conf->server_connections > 1)
+		*hash = ring_hash(conf->hash,
+			conf->has_hash_tag ? conf->hash_tag : NULL, key, len);
+	else
+		*hash = 0;
+	if (conf->nservers > 1) {
+		if (!pool->ring.npoints)
+			return NULL;
+		s += ring_pick(&pool->ring, *hash);
+	}
+	return s->ejected ? NULL : s;
+}
+
+static void expire(struct timer *timer)
+{
+	struct pool *pool = (struct pool *)((char *)timer -
+		offsetof(struct pool, expiry));
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < pool->conf->nservers; i++)
+		server_expire(&pool->servers[i], &next);
+	if (next)
+		pool_expect(pool, next);
+}
+
+void pool_expect(struct pool *pool, uint64_t deadline_ms)
+{
+	/* The first deadline that is set is the first to run out, and the pool
+	 * looks at all when it does: most often they have been met long since. */
+	if (!pool->expiry.next || pool->expiry.at > deadline_ms)
+		timer_set(&proxy.loop, &pool->expiry, deadline_ms, expire);
+}
+
+struct pool *pool_new(const struct conf_pool *conf)
+{
+	struct pool *pool = xcalloc(1, sizeof(*pool));
+
+	pool->conf = conf;
+	pool->listener.role = ROLE_LISTENER;
+	pool->listener.watch.fd = -1;
+	pool->servers = xcalloc(conf->nservers, sizeof(*pool->servers));
+	for (uint32_t i = 0; i < conf->nservers; i++)
+		server_init(&pool->servers[i], pool, i);
+	pool->ring.seed = (uint64_t)getpid() * 0x9e3779b97f4a7c15u +
+		proxy.loop.now_us;
+	pool_update_ring(pool);
+	return pool;
+}
+
+int pool_listen(struct pool *pool, char **error)
+{
+	const struct conf_pool *conf = pool->conf;
+	const char *what = "watch";
+	int fd = socket_listen(conf, &what);
+
+	if (fd >= 0) {
+		pool->listener.watch.fd = fd;
+		proxy.total_connections++;
+		proxy.curr_connections++;
+	}
+	if (fd < 0 || loop_watch(&proxy.loop, &pool->listener.watch,
+	    LOOP_READ) < 0) {
+		*error = xasprintf("pool '%s': %s on '%s' failed: %s", conf->name,
+			what, conf->listen.text, strerror(errno));
+		return -1;
+	}
+	log_notice("pool '%s' listens on '%s' for %s, %zu server%s", conf->name,
+		conf->listen.text, conf->redis ? "redis" : "memcached",
+		conf->nservers, conf->nservers == 1 ? "" : "s");
+	return 0;
+}
+
+void pool_preconnect(struct pool *pool)
+{
+	for (size_t i = 0; i < pool->conf->nservers; i++)
+		server_preconnect(&pool->servers[i]);
+}
+
+/* The path of a unix socket is ours as long as we listen there. */
+static void stop_listening(struct pool *pool)
+{
+	if (pool->listener.watch.fd < 0)
+		return;
+	timer_stop(&pool->accept_again);
+	conn_close(&pool->listener);
+	if (pool->conf->listen.is_unix)
+		unlink(pool->conf->listen.host);
+}
+
+void pool_drain(struct pool *pool)
+{
+	stop_listening(pool);
+	for (struct client *c = pool->clients; c; c = c->next)
+		client_finish(c);
+}
+
+void pool_free(struct pool *pool)
+{
+	while (pool->clients)
+		client_close(pool->clients, NULL);
+	for (size_t i = 0; i < pool->conf->nservers; i++)
+		server_close(&pool->servers[i], "unknown");
+	timer_stop(&pool->expiry);
+	stop_listening(pool);
+	ring_free(&pool->ring);
+	free(pool->servers);
+	free(pool);
+}
+
+unsigned pool_live(const struct pool *pool)
+{
+	unsigned live = 0;
+
+	for (size_t i = 0; i < pool->conf->nservers; i++)
+		live += !pool->servers[i].ejected;
+	return live;
+}

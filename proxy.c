@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* proxy: main, options, the life of the process, the turn of the loop. */
+#include "proxy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "util.h"
+
+#ifndef DEFAULT_CONF
+#define DEFAULT_CONF "conf/nutcracker.yml"
+#endif
+
+enum {
+	MIN_MBUF = 512, MAX_MBUF = 16777216,
+	RESERVED_FDS = 32,    /* log, loop, statistics, lookups */
+	TRIM_INTERVAL = 1000, /* ms */
+	STOP_TIMEOUT = 5000,  /* ms for requests under way at the end */
+};
+
+struct proxy proxy;
+
+/* ---- options --------------------------------------------------------------- */
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "test-conf", no_argument, NULL, 't' },
+	{ "daemonize", no_argument, NULL, 'd' },
+	{ "describe-stats", no_argument, NULL, 'D' },
+	{ "verbose", required_argument, NULL, 'v' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "conf-file", required_argument, NULL, 'c' },
+	{ "stats-port", required_argument, NULL, 's' },
+	{ "stats-interval", required_argument, NULL, 'i' },
+	{ "stats-addr", required_argument, NULL, 'a' },
+	{ "pid-file", required_argument, NULL, 'p' },
+	{ "mbuf-size", required_argument, NULL, 'm' },
+	{ "route", required_argument, NULL, 'r' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void show_version(void)
+{
+	fprintf(stderr, "This is nutcracker-" VERSION "\n"
+		"async event backend: %s\n\n", loop_backend());
+}
+
+static void show_usage(void)
+{
+	fputs(
+"Usage: nutcracker [-hVdDt] [-v level] [-o file] [-c file] [-s port]\n"
+"                  [-a address] [-i ms] [-p file] [-m bytes]\n"
+"       nutcracker [-c file] -r pool [key ...]\n"
+"\n"
+"Options:\n"
+"  -h, --help              this text\n"
+"  -V, --version           version and event backend\n"
+"  -t, --test-conf         check the configuration file and exit\n"
+"  -d, --daemonize         run in the background; returns when it serves\n"
+"  -D, --describe-stats    list the counters and exit\n"
+"  -v, --verbose=N         log level, 0 to 11 (default: 5)\n"
+"  -o, --output=FILE       log file (default: standard error)\n"
+"  -c, --conf-file=FILE    configuration (default: " DEFAULT_CONF ")\n"
+"  -s, --stats-port=N      port of the statistics (default: 22222)\n"
+"  -a, --stats-addr=ADDR   address of the statistics, or a path for a unix\n"
+"                          socket (default: 0.0.0.0)\n"
+"  -i, --stats-interval=N  accepted for old command lines: the statistics are\n"
+"                          always live (default: 30000 ms)\n"
+"  -p, --pid-file=FILE     write the process id there (default: off)\n"
+"  -m, --mbuf-size=N       accepted for old command lines: buffers fit what\n"
+"                          they hold (default: 16384 bytes)\n"
+"  -r, --route=POOL        print to which server each key goes: keys are the\n"
+"                          arguments, or the lines of standard input\n"
+"\n", stderr);
+}
+
+/* The letter of an option whose argument is missing, in the words for it. */
+static void missing_argument(int letter)
+{
+	const char *what = strchr("ocp", letter) ? "a file name" :
+		strchr("mvsi", letter) ? "a number" :
+		letter == 'r' ? "a pool name" : "a string";
+
+	fprintf(stderr, "nutcracker: option -%c requires %s\n", letter, what);
+}
+
+static bool number_option(int letter, uint64_t *n)
+{
+	if (parse_number(optarg, strlen(optarg), 2147483647, n))
+		return true;
+	fprintf(stderr, "nutcracker: option -%c requires a %snumber, not '%s'\n",
+		letter, letter == 'm' ? "non-zero " : "", optarg);
+	return false;
+}
+
+static bool take_option(struct options *o, int letter)
+{
+	uint64_t n = 0;
+
+	if (strchr("vsim", letter) && !number_option(letter, &n))
+		return false;
+	switch (letter) {
+	case 'h': o->help = o->version = true; break;
+	case 'V': o->version = true; break;
+	case 't': o->test_conf = true; break;
+	case 'd': o->daemonize = true; break;
+	case 'D': o->describe = o->version = true; break;
+	case 'v': o->verbosity = n > LOG_MAX ? LOG_MAX : (int)n; break;
+	case 'o': o->output = optarg; break;
+	case 'c': o->conf_file = optarg; break;
+	case 'a': o->stats_addr = optarg; break;
+	case 'p': o->pid_file = optarg; break;
+	case 'r': o->route = optarg; break;
+	case 'i': break; /* the statistics need no interval */
+	case 's':
+		if (n < 1 || n > 65535) {
+			fprintf(stderr, "nutcracker: option -s value %s is not a "
+				"valid port\n", optarg);
+			return false;
+		}
+		o->stats_port = (uint16_t)n;
+		break;
+	case 'm':
+		if (n == 0) {
+			fprintf(stderr, "nutcracker: option -m requires a "
+				"non-zero number\n");
+			return false;
+		}
+		if (n < MIN_MBUF || n > MAX_MBUF) {
+			fprintf(stderr, "nutcracker: mbuf chunk size must be "
+				"between %d and %d bytes\n", MIN_MBUF, MAX_MBUF);
+			return false;
+		}
+		break;
+	}
+	return true;
+}
+
+/* The option that getopt did not take, as the user wrote it. */
+static void invalid_option(char **argv)
+{
+	if (optopt && !(optind > 1 && strncmp(argv[optind - 1], "--", 2) == 0))
+		fprintf(stderr, "nutcracker: invalid option -- '%c'\n", optopt);
+	else
+		fprintf(stderr, "nutcracker: invalid option -- '%s'\n",
+			argv[optind - 1]);
+}
+
+static bool read_options(struct options *o, int argc, char **argv)
+{
+	int letter;
+
+	*o = (struct options){
+		.verbosity = LOG_NOTICE, .conf_file = DEFAULT_CONF,
+		.stats_addr = "0.0.0.0", .stats_port = 22222,
+	};
+	opterr = 0;
+	while ((letter = getopt_long(argc, argv, ":hVtdDv:o:c:s:i:a:p:m:r:",
+		long_options, NULL)) != -1) {
+		if (letter == '?') {
+			invalid_option(argv);
+			return false;
+		}
+		if (letter == ':') {
+			missing_argument(optopt);
+			return false;
+		}
+		if (!take_option(o, letter))
+			return false;
+	}
+	return true;
+}
+
+/* ---- -t and -r ------------------------------------------------------------------ */
+
+static int read_conf(void)
+{
+	char *error = NULL;
+
+	if (conf_read(proxy.options.conf_file, &proxy.conf, &error) == 0)
+		return 0;
+	fprintf(stderr, "nutcracker: %s\n", error);
+	log_err("%s", error);
+	free(error);
+	return -1;
+}
+
+static int test_conf(void)
+{
+	char *error = NULL;
+	int result = conf_read(proxy.options.conf_file, &proxy.conf, &error);
+
+	if (error)
+		fprintf(stderr, "nutcracker: %s\n", error);
+	fprintf(stderr, "nutcracker: configuration file '%s' syntax is %s\n",
+		proxy.options.conf_file, result == 0 ? "ok" : "invalid");
+	free(error);
+	conf_free(&proxy.conf);
+	return result == 0 ? 0 : 1;
+}
+
+static void print_route(struct pool *pool, const char *key, size_t len)
+{
+	uint32_t hash;
+	const struct server *s = pool_route(pool, key, len, &hash);
+
+	fwrite(key, 1, len, stdout);
+	printf("\t%s\t%s\n", s->conf->name, s->conf->addr.text);
+}
+
+/* Where keys go, from the configuration alone. */
+static int show_routes(int argc, char **argv)
+{
+	const struct conf_pool *conf = NULL;
+	struct pool *pool;
+
+	if (read_conf() < 0)
+		return 1;
+	for (size_t i = 0; i < proxy.conf.npools; i++)
+		if (strcmp(proxy.conf.pools[i].name, proxy.options.route) == 0)
+			conf = &proxy.conf.pools[i];
+	if (!conf) {
+		fprintf(stderr, "nutcracker: no pool '%s' in '%s'\n",
+			proxy.options.route, proxy.options.conf_file);
+		conf_free(&proxy.conf);
+		return 1;
+	}
+	pool = pool_new(conf);
+	for (int i = 0; i < argc; i++)
+		print_route(pool, argv[i], strlen(argv[i]));
+	if (argc == 0) {
+		char *line = NULL;
+		size_t room = 0;
+		ssize_t len;
+
+		while ((len = getline(&line, &room, stdin)) > 0)
+			print_route(pool, line, (size_t)len -
+				(line[len - 1] == '\n'));
+		free(line);
+	}
+	pool_free(pool);
+	conf_free(&proxy.conf);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* ---- signals -------------------------------------------------------------------- */
+
+static struct conn wakeup = { .watch = { .fd = -1 } };
+static int wakeup_write = -1;
+
+/* All that a handler does: the number goes through a pipe to the loop. */
+static void on_signal(int number)
+{
+	int saved = errno;
+	char byte = (char)number;
+	ssize_t n = write(wakeup_write, &byte, 1);
+
+	/* A full pipe holds enough signals already. */
+	(void)n;
+	errno = saved;
+}
+
+static int signals_open(void)
+{
+	static const int list[] = { SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGHUP,
+		SIGINT, SIGTERM };
+	struct sigaction action;
+	int fds[2];
+
+	if (pipe(fds) < 0)
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		(void)fcntl(fds[i], F_SETFL, O_NONBLOCK);
+		(void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+	}
+	wakeup.role = ROLE_WAKEUP;
+	wakeup.watch.fd = fds[0];
+	wakeup_write = fds[1];
+	memset(&action, 0, sizeof(action));
+	sigfillset(&action.sa_mask);
+	action.sa_flags = SA_RESTART;
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+	action.sa_handler = on_signal;
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		sigaction(list[i], &action, NULL);
+	return loop_watch(&proxy.loop, &wakeup.watch, LOOP_READ);
+}
+
+static void stop(const char *name, int number)
+{
+	if (proxy.stopping) {
+		log_always("signal %d (%s) received again, exiting at once",
+			number, name);
+		_exit(1);
+	}
+	log_always("signal %d (%s) received, exiting", number, name);
+	proxy.stopping = true;
+}
+
+static void change_level(const char *name, int number, int by)
+{
+	int before = log_level(), now;
+
+	log_always("signal %d (%s) received, %s logging level", number, name,
+		by > 0 ? "up" : "down");
+	now = log_set_level(before + by);
+	if (now != before)
+		log_always("%s log level to %d", by > 0 ? "up" : "down", now);
+}
+
+static void take_signal(int number)
+{
+	switch (number) {
+	case SIGTTIN: change_level("SIGTTIN", number, 1); break;
+	case SIGTTOU: change_level("SIGTTOU", number, -1); break;
+	case SIGHUP:
+		log_always("signal %d (SIGHUP) received, reopening log file",
+			number);
+		log_reopen();
+		break;
+	case SIGINT: stop("SIGINT", number); break;
+	case SIGTERM: stop("SIGTERM", number); break;
+	case SIGUSR1: log_always("signal %d (SIGUSR1) received", number); break;
+	case SIGUSR2: log_always("signal %d (SIGUSR2) received", number); break;
+	}
+}
+
+static void take_signals(void)
+{
+	char list[64];
+	ssize_t n;
+
+	while ((n = read(wakeup.watch.fd, list, sizeof(list))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			take_signal(list[i]);
+}
+
+/* ---- the turn of the loop ----------------------------------------------------------- */
+
+static struct conn lookups = { .watch = { .fd = -1 } };
+
+void proxy_flush_later(struct conn *c)
+{
+	struct conn **list = c->role == ROLE_SERVER ? &proxy.flush_servers :
+		&proxy.flush_clients;
+
+	if (c->flushing)
+		return;
+	c->flushing = true;
+	c->next = *list;
+	*list = c;
+}
+
+void proxy_bury(struct conn *c)
+{
+	c->dead = true;
+	c->next_dead = proxy.dead;
+	proxy.dead = c;
+}
+
+static void ready(struct watch *watch, unsigned events)
+{
+	struct conn *c = (struct conn *)watch;
+
+	switch (c->role) {
+	case ROLE_LISTENER: client_accept((struct pool *)c); break;
+	case ROLE_CLIENT: client_ready((struct client *)c, events); break;
+	case ROLE_SERVER: server_ready((struct server_conn *)c, events); break;
+	case ROLE_STATS: stats_ready(c, events); break;
+	case ROLE_WAKEUP: take_signals(); break;
+	case ROLE_LOOKUP: resolve_ready(server_resolved); break;
+	}
+}
+
+static void flush(struct conn **list)
+{
+	while (*list) {
+		struct conn *c = *list;
+
+		*list = c->next;
+		c->flushing = false;
+		if (c->dead)
+			continue;
+		if (c->role == ROLE_SERVER)
+			server_flush((struct server_conn *)c);
+		else
+			client_flush((struct client *)c);
+	}
+}
+
+static void trim(struct timer *timer)
+{
+	(void)timer;
+	blocks_trim();
+	requests_trim();
+}
+
+static void turn(int max_wait)
+{
+	struct client *list;
+
+	loop_turn(&proxy.loop, proxy.resumed ? 0 : max_wait, ready);
+	/* One round only: a client that has to wait again waits for the next
+	 * turn, so that nobody starves the others. */
+	list = proxy.resumed;
+	proxy.resumed = NULL;
+	while (list) {
+		struct client *c = list;
+		list = c->next_resumed;
+		client_resume(c);
+	}
+	flush(&proxy.flush_servers);
+	flush(&proxy.flush_clients);
+	while (proxy.dead) {
+		struct conn *c = proxy.dead;
+		proxy.dead = c->next_dead;
+		free(c);
+	}
+	if (!proxy.trim.next && proxy.curr_connections > proxy.npools)
+		timer_set(&proxy.loop, &proxy.trim,
+			proxy.loop.now_ms + TRIM_INTERVAL, trim);
+}
+
+/* ---- start ------------------------------------------------------------------------------ */
+
+/* As many descriptors as may be had; what the servers may need is not for
+ * clients. */
+static void set_limits(void)
+{
+	struct rlimit limit;
+	uint64_t needed = RESERVED_FDS;
+
+	for (size_t i = 0; i < proxy.conf.npools; i++) {
+		const struct conf_pool *conf = &proxy.conf.pools[i];
+		needed += 1 + conf->nservers * (uint64_t)conf->server_connections;
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
+		rlim_t soft = limit.rlim_cur;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = soft;
+	}
+	if (limit.rlim_cur == RLIM_INFINITY) {
+		proxy.max_clients = UINT64_MAX;
+		return;
+	}
+	proxy.max_clients = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
+	if (limit.rlim_cur <= needed)
+		log_warn("the limit of %llu descriptors is too low for %llu "
+			"connections to servers", (unsigned long long)limit.rlim_cur,
+			(unsigned long long)needed);
+}
+
+static int start_pools(char **error)
+{
+	proxy.pools = xcalloc(proxy.conf.npools, sizeof(*proxy.pools));
+	for (size_t i = 0; i < proxy.conf.npools; i++) {
+		struct pool *pool = pool_new(&proxy.conf.pools[i]);
+
+		proxy.pools[proxy.npools++] = pool;
+		if (pool_listen(pool, error) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < proxy.npools; i++)
+		if (proxy.pools[i]->conf->preconnect)
+			pool_preconnect(proxy.pools[i]);
+	return 0;
+}
+
+static int write_pid_file(char **error)
+{
+	const char *path = proxy.options.pid_file;
+	char text[24];
+	int len, fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	len = snprintf(text, sizeof(text), "%ld", (long)getpid());
+	if (fd < 0 || write(fd, text, (size_t)len) != len) {
+		*error = xasprintf("opening pid file '%s' failed: %s", path,
+			strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
+/* Only if it is still ours: another process may have taken the path over. */
+static void remove_pid_file(void)
+{
+	char text[24] = "";
+	int fd;
+	ssize_t n;
+
+	if (!proxy.options.pid_file)
+		return;
+	fd = open(proxy.options.pid_file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n > 0 && strtol(text, NULL, 10) == (long)getpid())
+		unlink(proxy.options.pid_file);
+}
+
+static int start(char **error)
+{
+	struct utsname sys;
+
+	memset(&sys, 0, sizeof(sys));
+	uname(&sys);
+	if (loop_open(&proxy.loop) < 0 || signals_open() < 0) {
+		*error = xasprintf("event loop: %s", strerror(errno));
+		return -1;
+	}
+	proxy.start_us = proxy.loop.now_us;
+	if (write_pid_file(error) < 0)
+		return -1;
+	log_always("nutcracker-" VERSION " on %s %s %s started on pid %ld",
+		sys.sysname, sys.release, sys.machine, (long)getpid());
+	lookups.role = ROLE_LOOKUP;
+	lookups.watch.fd = resolve_open();
+	proxy.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (lookups.watch.fd < 0 ||
+	    loop_watch(&proxy.loop, &lookups.watch, LOOP_READ) < 0) {
+		*error = xasprintf("pipe: %s", strerror(errno));
+		return -1;
+	}
+	set_limits();
+	command_init();
+	if (stats_open(proxy.options.stats_addr, proxy.options.stats_port,
+	    error) < 0)
+		return -1;
+	return start_pools(error);
+}
+
+static void finish(void)
+{
+	for (size_t i = 0; i < proxy.npools; i++)
+		pool_free(proxy.pools[i]);
+	free(proxy.pools);
+	proxy.npools = 0;
+	stats_close();
+	flush(&proxy.flush_servers);
+	flush(&proxy.flush_clients);
+	while (proxy.dead) {
+		struct conn *c = proxy.dead;
+		proxy.dead = c->next_dead;
+		free(c);
+	}
+	if (lookups.watch.fd >= 0)
+		resolve_close();
+	request_free_scratch();
+	split_free_scratch();
+	requests_trim();
+	blocks_trim();
+	blocks_trim();
+	remove_pid_file();
+	conf_free(&proxy.conf);
+	loop_close(&proxy.loop);
+	log_always("done");
+	log_close();
+}
+
+/* No new clients; those there are get what they asked for. */
+static void drain(void)
+{
+	uint64_t end = proxy.loop.now_ms + STOP_TIMEOUT;
+
+	for (size_t i = 0; i < proxy.npools; i++)
+		pool_drain(proxy.pools[i]);
+	while (proxy.clients && proxy.loop.now_ms < end)
+		turn((int)(end - proxy.loop.now_ms));
+}
+
+static int serve(void)
+{
+	while (!proxy.stopping)
+		turn(-1);
+	drain();
+	finish();
+	return 0;
+}
+
+/* ---- daemon ---------------------------------------------------------------------------- */
+
+/*
+ * Returns in the daemon, with a descriptor to report to; the process that was
+ * started waits for the report and exits with it: 0 only when the daemon
+ * listens.
+ */
+static int daemonize(void)
+{
+	int fds[2], null;
+	char text[1024];
+	ssize_t n;
+	size_t len = 0;
+	pid_t pid;
+
+	if (pipe(fds) < 0 || (pid = fork()) < 0) {
+		fprintf(stderr, "nutcracker: fork failed: %s\n", strerror(errno));
+		exit(1);
+	}
+	if (pid > 0) {
+		close(fds[1]);
+		while ((n = read(fds[0], text + len, sizeof(text) - len)) > 0)
+			len += (size_t)n;
+		if (len == 1 && text[0] == '\0')
+			_exit(0);
+		fprintf(stderr, "nutcracker: %.*s\n", (int)len,
+			len ? text : "the daemon ended at start");
+		_exit(1);
+	}
+	close(fds[0]);
+	setsid();
+	signal(SIGHUP, SIG_IGN);
+	pid = fork();
+	if (pid)
+		_exit(0);
+	umask(0);
+	null = open("/dev/null", O_RDWR);
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
+	return fds[1];
+}
+
+static void report(int fd, const char *error)
+{
+	ssize_t n;
+
+	if (fd < 0) {
+		if (error)
+			fprintf(stderr, "nutcracker: %s\n", error);
+		return;
+	}
+	n = write(fd, error ? error : "", error ? strlen(error) : 1);
+	(void)n;
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	char *error = NULL;
+	int status = -1;
+
+	proxy.spare_fd = -1;
+	if (!read_options(&proxy.options, argc, argv)) {
+		show_usage();
+		return 1;
+	}
+	if (proxy.options.version) {
+		show_version();
+		if (proxy.options.help)
+			show_usage();
+		if (proxy.options.describe)
+			stats_describe();
+		return 0;
+	}
+	if (proxy.options.test_conf)
+		return test_conf();
+	if (proxy.options.route)
+		return show_routes(argc - optind, argv + optind);
+	if (log_open(proxy.options.output, proxy.options.verbosity) < 0) {
+		fprintf(stderr, "nutcracker: opening log file '%s' failed: %s\n",
+			proxy.options.output, strerror(errno));
+		return 1;
+	}
+	if (read_conf() < 0) {
+		fprintf(stderr, "nutcracker: configuration file '%s' syntax is "
+			"invalid\n", proxy.options.conf_file);
+		log_always("done");
+		log_close();
+		return 1;
+	}
+	if (proxy.options.daemonize)
+		status = daemonize();
+	if (start(&error) < 0) {
+		log_err("%s", error);
+		report(status, error);
+		free(error);
+		finish();
+		return 1;
+	}
+	report(status, NULL);
+	return serve();
+}

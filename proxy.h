@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy: the model. Every noun of the program is a struct on this page.
+ *
+ *   client ----accept----> pool            a pool listens at one address
+ *     | read, parse          | ring: hash -> server
+ *     v                      v
+ *   request --route--> part --forward--> server conn --> server (backend)
+ *     ^  (one part, or      |
+ *     |  one per server)    | the replies come first in, first out
+ *     +------ (join) reply -+
+ *
+ * Two orders are the contract: a server answers its conn first in, first out;
+ * a client gets its replies in the order in which it asked.
+ *
+ * A turn of the loop: read and parse every ready socket; go on with clients
+ * that had to wait; one write per server conn that has something to send; one
+ * write per client that has something to get; free what died. Nothing is freed
+ * before that point, so no pointer goes bad under anybody's feet.
+ */
+#ifndef PROXY_H
+#define PROXY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "command.h"
+#include "conf.h"
+#include "ketama.h"
+#include "loop.h"
+#include "parse.h"
+
+#define VERSION "0.5.0"
+
+struct client;
+struct pool;
+struct request;
+struct server;
+
+/* ---- conn.c: sockets and bytes ---------------------------------------- */
+
+enum {
+	READ_SIZE = 65536,    /* bytes of one read of small messages */
+	BLOCK_SIZE = 16384,   /* a block that small messages share */
+	LARGE = 16384,        /* from here on bytes move by ownership, not copy */
+};
+
+/* A stretch of memory: data[start..end) is in use. */
+struct block {
+	struct block *next;
+	size_t start, end, cap;
+	char data[];
+};
+
+/* Bytes on their way out, oldest first. */
+struct queue {
+	struct block *head, *tail;
+	size_t bytes;
+};
+
+enum role {
+	ROLE_LISTENER, ROLE_CLIENT, ROLE_SERVER, /* counted as connections */
+	ROLE_STATS, ROLE_WAKEUP, ROLE_LOOKUP,
+};
+
+/* One socket. */
+struct conn {
+	struct watch watch;  /* first: the loop knows a conn by it */
+	enum role role;
+	bool flushing;       /* is on the list of this turn's writers */
+	bool blocked;        /* a write came up short: wait for LOOP_WRITE */
+	struct block *in;    /* input not parsed yet; NULL when there is none */
+	char *rest;          /* the same, while it lies in the shared buffer */
+	size_t rest_len;
+	size_t need;         /* the message being received is at least so long */
+	struct queue out;
+	struct conn *next;   /* on the list of writers */
+	struct conn *next_dead;
+	int error;           /* errno of what ended it; 0: end of file */
+	bool dead;           /* is to be freed at the end of the turn */
+	uint64_t received, sent; /* bytes */
+};
+
+/* Memory for blocks, kept between turns and given back when idle. */
+struct block *block_new(size_t cap);
+void block_free(struct block *block);
+/* Give back what no turn needed lately. */
+void blocks_trim(void);
+
+void queue_put(struct queue *q, const void *data, size_t len);
+void queue_give(struct queue *q, struct block *block);
+void queue_clear(struct queue *q);
+
+enum io { IO_OK, IO_AGAIN, IO_EOF, IO_ERROR };
+
+/*
+ * Read once. IO_OK: there is input to look at (conn_input). The bytes stay
+ * where they are until the next conn_read of any conn: what is left over then
+ * must have been put away by conn_keep.
+ */
+enum io conn_read(struct conn *c);
+/* The input not yet consumed, in one piece. */
+char *conn_input(const struct conn *c, size_t *len);
+void conn_consume(struct conn *c, size_t len);
+/* Consume the first len bytes and own them, or queue them elsewhere: without a
+ * copy when they are large. */
+struct block *conn_take(struct conn *c, size_t len);
+void conn_move(struct conn *c, size_t len, struct queue *to);
+void conn_keep(struct conn *c);
+/* Forget the input. */
+void conn_discard(struct conn *c);
+/* Put a block, which is taken, in the place of the first len bytes. */
+void conn_replace(struct conn *c, size_t len, struct block *with);
+/* Write what is queued, as much as the socket takes. IO_AGAIN: not all. */
+enum io conn_write(struct conn *c);
+/* Close the descriptor. */
+void conn_close_socket(struct conn *c);
+/* Close the descriptor and drop all bytes. The struct stays. */
+void conn_close(struct conn *c);
+
+/* Sockets, non-blocking and close-on-exec; -1 with errno. */
+/* *what is the step that failed, for the log. */
+int socket_listen(const struct conf_pool *conf, const char **what);
+int socket_listen_tcp(const char *host, uint16_t port, int backlog,
+	bool reuseport, const char **what);
+int socket_connect(const struct sockaddr *addr, socklen_t len, bool *pending);
+int socket_accept(int listener);
+void socket_nodelay(int fd);
+void socket_keepalive(int fd, const struct conf_pool *conf);
+int socket_error(int fd);
+/* "127.0.0.1:6379" or "unix"; static memory. */
+const char *socket_peer(int fd);
+
+/* ---- requests --------------------------------------------------------- */
+
+/* Bytes of a reply that waits for its turn. */
+struct reply {
+	char *ptr;           /* small, or block->data, or NULL: no reply yet */
+	size_t len;
+	struct block *block;
+	uint8_t type;        /* enum reply_type */
+	char small[39];
+};
+
+enum part_kind {
+	PART_REQUEST,
+	PART_AUTH,  /* the rest are the proxy's own, on a new conn */
+	PART_HELLO,
+	PART_SELECT,
+	PART_PROBE,
+};
+
+/* The piece of a request that goes to one server. It stays in the conn's queue
+ * until its reply has come, whoever still waits for it. */
+struct part {
+	struct part *next;       /* behind it in the queue of the conn */
+	struct request *request;
+	uint64_t queued_us;      /* loop time when it was put there */
+	uint64_t deadline_ms;    /* 0: none */
+	uint64_t end;            /* its last byte, counted from the conn's first */
+	uint32_t bytes;          /* of request */
+	uint32_t index;          /* split: among the request's parts */
+	uint8_t kind;            /* enum part_kind */
+	bool over;               /* answered without the server: an orphan */
+};
+
+/* What a request that was split keeps to put the replies together again. */
+struct split {
+	uint8_t join;            /* enum join */
+	uint32_t nparts;
+	uint32_t waiting;        /* parts not yet answered */
+	uint32_t nkeys;
+	struct part *parts;      /* nparts */
+	struct reply *replies;   /* nparts: kept until all are there */
+	uint32_t *counts;        /* nparts: keys of each */
+	uint32_t *owner;         /* nkeys: which part answers the key */
+	struct arg *keys;        /* memcached: nkeys; values are matched by key */
+};
+
+/* One command as received, until the last byte of its reply is written. */
+struct request {
+	struct request *next;    /* behind it in its client's order */
+	struct client *client;   /* NULL: nobody waits for it any more */
+	const struct command *command;  /* one of the two, or neither */
+	const struct mc_command *mc;
+	struct split *split;     /* NULL: `part` is all there is */
+	uint32_t refs;           /* parts in a server's queue, plus the client */
+	bool done;               /* the reply is complete */
+	bool failed;             /* an error that the proxy made is counted */
+	struct part part;
+	struct reply reply;      /* while it waits for earlier ones */
+};
+
+/* ---- client.c: parse, route, forward, ordered replies ------------------ */
+
+struct client {
+	struct conn conn;        /* first */
+	struct pool *pool;
+	struct client *prev, *next;  /* all of the pool */
+	struct request *head, *tail; /* not yet answered, in order */
+	uint32_t pending;        /* how many */
+	bool authenticated;
+	bool resp3;
+	bool eof;                /* it sends nothing more, but may still read */
+	bool closing;            /* no more requests; ends when all is written */
+	bool lingering;          /* all is written: wait for its end of file */
+	bool resumed;            /* is on the list of those that go on */
+	size_t held;             /* bytes of replies that wait for earlier ones */
+	size_t largest;          /* bytes: how large its replies are of late */
+	uint64_t swallow;        /* bytes of a refused data block to skip */
+	struct parse parse;
+	struct server_conn *stalled; /* whose queue is full: wait for it */
+	struct client *next_stalled, *next_resumed;
+	struct timer timer;      /* idle, or lingering too long */
+	uint64_t active_ms;      /* when it last said something */
+	uint64_t id;
+	char *name;              /* CLIENT SETNAME */
+};
+
+/* Take what waits at the listener. */
+void client_accept(struct pool *pool);
+void client_ready(struct client *c, unsigned events);
+/* Have client_resume called this turn or the next: what the client waited for
+ * may have come. */
+void client_wake(struct client *c);
+void client_resume(struct client *c);
+void client_flush(struct client *c);
+/* `why` is logged; NULL: an orderly end. */
+void client_close(struct client *c, const char *why);
+/* Answer in its turn; the bytes are copied. */
+void client_answer(struct client *c, const char *bytes, size_t len);
+/* An error of the proxy's, in the words of the pool's protocol. */
+void client_error(struct client *c, const char *text);
+
+/* Send nothing more: the rest of the input is not looked at. */
+void client_finish(struct client *c);
+
+/* client.c: a request at the end of the client's order; NULL: of nobody's. */
+struct request *request_new(struct client *c);
+void request_release(struct request *r);
+void request_fail(struct request *r, const char *why);
+/* The reply is complete; the bytes are copied, or the block is taken. */
+void request_answer(struct request *r, const char *bytes, size_t len);
+void request_answer_block(struct request *r, struct block *block);
+/* Count an error that the proxy makes, once for each request. */
+void request_count_error(struct request *r);
+/* "-ERR reason\r\n" or "SERVER_ERROR reason\r\n" to `out`; the length. */
+size_t error_line(const struct pool *pool, const char *reason, char *out,
+	size_t room);
+
+/* Keep, or give away, a reply that cannot be written yet. */
+void reply_keep(struct reply *reply, enum reply_type type, struct conn *from,
+	size_t len);
+void reply_set(struct reply *reply, enum reply_type type, const char *bytes,
+	size_t len);
+void reply_clear(struct reply *reply);
+
+/* A part has its reply: `len` bytes at the front of the conn's input, which
+ * this consumes. False: such a reply does not fit the request; the client has
+ * been told and the conn is not to be trusted. */
+bool part_reply(struct part *part, enum reply_type type, struct conn *from,
+	size_t len);
+/* No reply will come: answer with the reason. The part's memory stays in the
+ * queue it is on. */
+void part_fail(struct part *part, const char *reason);
+/* The part has left the conn's queue for good. */
+void part_release(struct part *part);
+
+/* Give back the requests kept for reuse. */
+void requests_trim(void);
+
+/* ---- request.c: parse, route, forward ----------------------------------- */
+
+/* Take on the request at the front of the client's input. False: there is no
+ * whole one, or there will be no more. */
+bool request_parse(struct client *c, char *data, size_t len);
+/* May the request be answered so? */
+bool reply_fits(const struct request *r, enum reply_type type);
+/* The command's name as Redis writes it in errors: "object|encoding". */
+void command_lower(const struct command *cmd, char *out, size_t room);
+void request_free_scratch(void);
+
+/* ---- split.c: one request over several servers, several replies in one - */
+
+/* Send each server its keys: those at argv[keys[i]]. */
+void split_redis(struct client *c, const struct command *cmd,
+	const struct arg *argv, const uint32_t *keys, size_t nkeys);
+/* The same for get, gets, gat and gats: `first` is the first key's word. */
+void split_memcached(struct client *c, const struct mc_command *cmd,
+	const struct arg *argv, size_t argc, size_t first);
+/* Send the same bytes to every server. */
+void split_all(struct client *c, const struct command *cmd,
+	const struct mc_command *mc, enum join how, const char *frame, size_t len);
+void split_scan(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc);
+bool split_reply(struct part *part, enum reply_type type, struct conn *from,
+	size_t len);
+void split_fail(struct part *part, const char *reason);
+void split_free(struct split *split);
+void split_free_scratch(void);
+
+/* ---- local.c: what the proxy answers itself ---------------------------- */
+
+void local_answer(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc);
+void local_memcached(struct client *c, const struct mc_command *cmd,
+	const struct arg *argv, size_t argc);
+
+/* ---- server.c: backends ------------------------------------------------ */
+
+enum conn_state {
+	CONN_RESOLVING,  /* the name is being looked up */
+	CONN_CONNECTING,
+	CONN_FAILING,    /* could not even start; ends with the turn */
+	CONN_GREETING,   /* AUTH, HELLO, SELECT sent; the queue waits */
+	CONN_READY,
+};
+
+/* One conn to a backend. */
+struct server_conn {
+	struct conn conn;        /* first */
+	struct server *server;
+	struct server_conn **place; /* where the server points to it; NULL for a
+	                             * probe, and once it is retired */
+	struct server_conn *prev, *next; /* all of the server */
+	enum conn_state state;
+	bool resp3;
+	bool probe;              /* carries no requests of clients */
+	bool failed;             /* has been counted as a failure */
+	unsigned tried;          /* addresses of the server tried so far */
+	struct part *head, *tail; /* awaiting replies, oldest first */
+	struct part *live;       /* the first with time left; NULL: none */
+	uint32_t pending;        /* length of that queue */
+	uint64_t queued;         /* bytes ever put into the queue */
+	uint64_t heard_us;       /* when it last said something */
+	struct queue greeting;   /* goes out before the queue does */
+	struct parse parse;
+	struct client *stalled;  /* clients that wait for room in the queue */
+};
+
+/* Counters, named as in the statistics. */
+struct server_stats {
+	uint64_t server_eof, server_err, server_timedout;
+	uint64_t server_connections;
+	uint64_t server_ejected_at;  /* us since the epoch */
+	uint64_t requests, request_bytes, responses, response_bytes;
+};
+
+struct address {
+	struct sockaddr_storage addr;
+	socklen_t len;
+};
+
+/* One backend. */
+struct server {
+	struct pool *pool;
+	uint32_t index;
+	const struct conf_server *conf;
+	bool ejected;
+	bool numeric;            /* its address needs no lookup */
+	unsigned failures;       /* in a row */
+	struct timer retry;      /* when to probe an ejected server */
+	struct server_conn **slots; /* server_connections, and as many for RESP3 */
+	struct server_conn *conns;  /* all, retired ones and the probe included */
+	struct address *addresses;  /* what the name last stood for */
+	unsigned naddresses;
+	struct lookup *lookup;   /* under way, or NULL */
+	struct server_stats stats;
+};
+
+/* Zeroed memory becomes the index-th server of the pool; undone by
+ * server_close, which answers what is under way with the reason. */
+void server_init(struct server *s, struct pool *pool, uint32_t index);
+void server_close(struct server *s, const char *why);
+/* The conn for a key's hash, opened if need be. Never NULL; one that cannot be
+ * opened fails its parts at the end of the turn. */
+struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3);
+/* The part's `bytes` have been put into sc->conn.out: it waits for its reply. */
+void server_push(struct server_conn *sc, struct part *part, size_t bytes);
+/* Too much is queued: whoever feeds it should wait until client_wake. */
+bool server_full(const struct server_conn *sc);
+void server_stall(struct server_conn *sc, struct client *c);
+void server_unstall(struct client *c);
+void server_preconnect(struct server *s);
+void server_ready(struct server_conn *sc, unsigned events);
+void server_flush(struct server_conn *sc);
+/* Answer what has run out of time; *next becomes the earliest deadline left if
+ * that is earlier, or *next is 0. */
+void server_expire(struct server *s, uint64_t *next);
+/* A lookup has ended (resolve_ready). */
+void server_resolved(void *server, struct address *list, unsigned count);
+/* Requests and their bytes: [0] not yet all written, [1] awaiting replies. */
+void server_queues(const struct server *s, uint64_t count[2],
+	uint64_t bytes[2]);
+
+/* resolve.c: names, off the loop. */
+struct lookup;
+int resolve_open(void);  /* descriptor that becomes readable; -1 with errno */
+void resolve_close(void);
+/* Answers of lookups that ended, to `found` (addresses are the receiver's). */
+void resolve_ready(void (*found)(void *owner, struct address *list,
+	unsigned count));
+struct lookup *resolve_start(const char *host, uint16_t port, void *owner);
+void resolve_cancel(struct lookup *lookup);
+/* A numeric address or a unix path needs no lookup: 0 if it is one. */
+int resolve_numeric(const struct conf_addr *addr, struct address *out);
+
+/* ---- pool ---------------------------------------------------------------- */
+
+struct pool_stats {
+	uint64_t client_eof, client_err;
+	uint64_t client_connections;
+	uint64_t server_ejects, forward_error, fragments;
+	uint64_t refused;      /* clients, at a limit */
+	uint64_t unsupported;  /* requests for what a proxy cannot do */
+	uint64_t parse_errors; /* clients whose framing was lost */
+};
+
+struct pool {
+	struct conn listener;    /* first */
+	const struct conf_pool *conf;
+	struct server *servers;  /* conf->nservers, in index order */
+	struct ring ring;
+	struct client *clients;
+	struct timer expiry;     /* no later than the first deadline */
+	struct timer accept_again; /* after a failed accept */
+	struct pool_stats stats;
+};
+
+/* A pool with its ring; no socket is open yet. */
+struct pool *pool_new(const struct conf_pool *conf);
+void pool_free(struct pool *pool);
+/* 0, or -1: *error is a sentence that the caller frees. */
+int pool_listen(struct pool *pool, char **error);
+void pool_preconnect(struct pool *pool);
+/* Take no more clients and no more requests. */
+void pool_drain(struct pool *pool);
+/* The server for a key, or NULL when none is live. */
+struct server *pool_route(struct pool *pool, const char *key, size_t len,
+	uint32_t *hash);
+/* Servers that are not ejected. */
+unsigned pool_live(const struct pool *pool);
+void pool_update_ring(struct pool *pool);
+/* A deadline has been set: have the pool look again then. */
+void pool_expect(struct pool *pool, uint64_t deadline_ms);
+
+/* ---- proxy.c: the process ------------------------------------------------ */
+
+struct options {
+	bool test_conf, daemonize, describe, help, version;
+	int verbosity;
+	const char *output, *conf_file, *stats_addr, *pid_file, *route;
+	uint16_t stats_port;
+};
+
+struct proxy {
+	struct options options;
+	struct conf conf;
+	struct loop loop;
+	struct pool **pools;
+	size_t npools;
+	struct conn *flush_servers, *flush_clients; /* this turn's writers */
+	struct conn *dead;       /* freed when the turn is over */
+	struct client *resumed;  /* clients that go on although nothing came */
+	struct timer trim;       /* give memory back */
+	uint64_t total_connections, curr_connections;
+	uint64_t clients, max_clients;
+	uint64_t next_client_id;
+	uint64_t start_us;
+	int spare_fd;            /* given up to be able to refuse at the limit */
+	bool stopping;           /* no new requests; ends when all are answered */
+};
+
+extern struct proxy proxy;
+
+/* Write at the end of the turn. */
+void proxy_flush_later(struct conn *c);
+/* Free at the end of the turn. */
+void proxy_bury(struct conn *c);
+
+/* ---- stats.c ------------------------------------------------------------ */
+
+/* Listen; an address with a slash in front is a unix socket. -1: *error is a
+ * sentence that the caller frees. */
+int stats_open(const char *addr, uint16_t port, char **error);
+void stats_close(void);
+void stats_ready(struct conn *c, unsigned events);
+/* What -D prints, to standard error. */
+void stats_describe(void);
+
+#endif

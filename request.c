@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request: what a client asks, from its bytes to the servers: parse, look the
+ * command up, check, route, forward.
+ */
+#include "proxy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+enum {
+	ARGS_KEPT = 32768,      /* room for words between requests; a line of
+	                         * 64 KiB has no more */
+	UNKNOWN_ARGS = 128,     /* bytes of an unknown command's words shown */
+	MEMCACHED_BINARY = 0x80, /* first byte of a binary request */
+};
+
+/* The words of the request at hand. */
+static struct {
+	struct arg *v;
+	size_t room;
+} args;
+
+static uint32_t *keys;
+static size_t keys_room;
+
+static void args_reserve(size_t room)
+{
+	if (args.room >= room)
+		return;
+	args.v = xrealloc(args.v, room * sizeof(*args.v));
+	args.room = room;
+}
+
+static void args_shrink(void)
+{
+	if (args.room > ARGS_KEPT) {
+		free(args.v);
+		args.v = NULL;
+		args.room = 0;
+	}
+	if (keys_room > ARGS_KEPT) {
+		free(keys);
+		keys = NULL;
+		keys_room = 0;
+	}
+}
+
+void request_free_scratch(void)
+{
+	free(args.v);
+	free(keys);
+}
+
+/* ---- errors, in the words of Redis and memcached -------------------------------- */
+
+static void answer_text(struct client *c, const char *text)
+{
+	client_answer(c, text, strlen(text));
+}
+
+static size_t printable(char *out, size_t room, const struct arg *word)
+{
+	size_t n = word->len < room ? word->len : room;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char ch = (unsigned char)word->ptr[i];
+		out[i] = ch == '\r' || ch == '\n' || ch == 0 ? ' ' : (char)ch;
+	}
+	return n;
+}
+
+static void unknown_command(struct client *c, const struct arg *argv, size_t argc)
+{
+	char text[512], shown[UNKNOWN_ARGS + 1];
+	size_t n, used = 0;
+
+	n = printable(shown, UNKNOWN_ARGS, &argv[0]);
+	n = (size_t)snprintf(text, sizeof(text), "-ERR unknown command '%.*s', "
+		"with args beginning with: ", (int)n, shown);
+	for (size_t i = 1; i < argc && used < UNKNOWN_ARGS; i++) {
+		size_t len = printable(shown, UNKNOWN_ARGS - used, &argv[i]);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "'%.*s' ",
+			(int)len, shown);
+		used += len + 3;
+	}
+	memcpy(text + n, "\r\n", 2);
+	log_info("c %d unknown command '%.*s'", c->conn.watch.fd,
+		(int)(argv[0].len < 64 ? argv[0].len : 64), argv[0].ptr);
+	client_answer(c, text, n + 2);
+}
+
+/* "object|encoding": the name as Redis prints it. */
+void command_lower(const struct command *cmd, char *out, size_t room)
+{
+	size_t i = 0;
+
+	for (; cmd->name[i] && i + 1 < room; i++) {
+		char ch = cmd->name[i];
+		out[i] = ch >= 'A' && ch <= 'Z' ? (char)(ch - 'A' + 'a') : ch;
+	}
+	out[i] = '\0';
+}
+
+static void wrong_arity(struct client *c, const struct command *cmd)
+{
+	char name[64], text[160];
+	int n;
+
+	command_lower(cmd, name, sizeof(name));
+	n = snprintf(text, sizeof(text),
+		"-ERR wrong number of arguments for '%s' command\r\n", name);
+	client_answer(c, text, (size_t)n);
+}
+
+static void unknown_subcommand(struct client *c, const struct command *cmd,
+	const struct arg *sub)
+{
+	char text[256], shown[UNKNOWN_ARGS];
+	size_t n = printable(shown, sizeof(shown), sub);
+	int len = snprintf(text, sizeof(text),
+		"-ERR unknown subcommand '%.*s'. Try %s HELP.\r\n", (int)n,
+		shown, cmd->name);
+
+	client_answer(c, text, (size_t)len);
+}
+
+static void refused(struct client *c, const struct command *cmd)
+{
+	char text[256];
+	const char *why =
+		cmd->flags & CMD_BLOCKING ? "it would block the shared connection" :
+		cmd->flags & CMD_PUBSUB ? "it needs a connection of its own" :
+		cmd->flags & CMD_TRANSACTION ? "it needs a connection of its own" :
+		"it concerns a single server";
+	int len = snprintf(text, sizeof(text),
+		"-ERR command '%s' is not supported through a proxy: %s\r\n",
+		cmd->name, why);
+
+	c->pool->stats.unsupported++;
+	client_answer(c, text, (size_t)len);
+}
+
+/* ---- route and forward ------------------------------------------------------------ */
+
+/* The one server that takes a request without a key. */
+static const char no_key[] = "placeholder";
+
+/* What a client gets of an ejected server whose place is not taken. */
+static void answer_ejected(struct client *c, const struct command *cmd,
+	const struct mc_command *mc)
+{
+	bool read = (cmd && cmd->flags & CMD_READ) || (mc && mc->flags & CMD_READ);
+
+	if (c->pool->conf->on_eject == EJECT_MISS && read) {
+		answer_text(c, mc ? "END\r\n" : c->resp3 ? "_\r\n" : "$-1\r\n");
+		return;
+	}
+	client_error(c, "Connection refused");
+}
+
+/* Send the first `len` bytes of the client's input, as they are, to the server
+ * of the key. They are consumed. */
+static void forward(struct client *c, const struct command *cmd,
+	const struct mc_command *mc, const char *key, size_t key_len, size_t len)
+{
+	uint32_t hash = 0;
+	struct server *s = pool_route(c->pool, key, key_len, &hash);
+	struct server_conn *sc;
+	struct request *r;
+
+	if (!s) {
+		conn_consume(&c->conn, len);
+		answer_ejected(c, cmd, mc);
+		return;
+	}
+	sc = server_conn_for(s, hash, c->resp3);
+	r = request_new(c);
+	r->command = cmd;
+	r->mc = mc;
+	r->part.request = r;
+	r->refs++;
+	conn_move(&c->conn, len, &sc->conn.out);
+	server_push(sc, &r->part, len);
+	if (server_full(sc) && !c->stalled)
+		server_stall(sc, c);
+}
+
+/* Bytes that stand for the request are sent, not those of the input. `quiet`:
+ * nobody is told of the reply. */
+static void forward_bytes(struct client *c, const struct mc_command *mc,
+	const struct arg *key, const struct arg *pieces, size_t count, bool quiet)
+{
+	uint32_t hash = 0;
+	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
+	struct server_conn *sc;
+	struct request *r;
+	size_t len = 0;
+
+	if (!s) {
+		if (!quiet)
+			answer_ejected(c, NULL, mc);
+		return;
+	}
+	sc = server_conn_for(s, hash, c->resp3);
+	r = request_new(quiet ? NULL : c);
+	r->mc = mc;
+	r->part.request = r;
+	/* Without a client, the only one that refers to it is its part. */
+	r->refs = quiet ? 1 : 2;
+	for (size_t i = 0; i < count; i++) {
+		queue_put(&sc->conn.out, pieces[i].ptr, pieces[i].len);
+		len += pieces[i].len;
+	}
+	server_push(sc, &r->part, len);
+	if (server_full(sc) && !c->stalled)
+		server_stall(sc, c);
+}
+
+/* ---- Redis -------------------------------------------------------------------------- */
+
+/* Keys at different servers cannot be served together. */
+static bool share_server(const struct client *c, const struct arg *argv,
+	const uint32_t *at, size_t count)
+{
+	struct server *first = NULL;
+
+	if (c->pool->conf->nservers == 1 || c->pool->conf->cross_server_allow ||
+	    c->pool->conf->distribution == DIST_RANDOM)
+		return true;
+	for (size_t i = 0; i < count; i++) {
+		uint32_t hash;
+		struct server *s = pool_route(c->pool, argv[at[i]].ptr,
+			argv[at[i]].len, &hash);
+		if (i > 0 && s != first)
+			return false;
+		first = s;
+	}
+	return true;
+}
+
+static void route_keys(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc, size_t len)
+{
+	uint32_t few[4];
+	uint32_t *at = few;
+	long count = command_keys(cmd, argv, argc, few, 4);
+
+	if (count < 0) {
+		conn_consume(&c->conn, len);
+		answer_text(c, "-ERR syntax error\r\n");
+		return;
+	}
+	if (count == 0) {
+		forward(c, cmd, NULL, no_key, sizeof(no_key) - 1, len);
+		return;
+	}
+	if (count == 1) {
+		forward(c, cmd, NULL, argv[at[0]].ptr, argv[at[0]].len, len);
+		return;
+	}
+	if (count > 4) {
+		if (keys_room < (size_t)count) {
+			keys = xrealloc(keys, (size_t)count * sizeof(*keys));
+			keys_room = (size_t)count;
+		}
+		at = keys;
+		command_keys(cmd, argv, argc, at, (size_t)count);
+	}
+	if (cmd->join != JOIN_NONE) {
+		split_redis(c, cmd, argv, at, (size_t)count);
+		conn_consume(&c->conn, len);
+	} else if (share_server(c, argv, at, (size_t)count)) {
+		forward(c, cmd, NULL, argv[at[0]].ptr, argv[at[0]].len, len);
+	} else {
+		conn_consume(&c->conn, len);
+		answer_text(c, "-CROSSSLOT Keys in request don't hash to the "
+			"same server\r\n");
+	}
+}
+
+/* A request for all servers. True: it has been consumed. */
+static bool ask_all(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc, const char *data, size_t len)
+{
+	if (cmd->flags & CMD_FLUSH && !c->pool->conf->allow_flush) {
+		char text[96];
+		int n = snprintf(text, sizeof(text), "-ERR %s is not allowed "
+			"(allow_flush of the pool)\r\n", cmd->name);
+		client_answer(c, text, (size_t)n);
+	} else if (cmd->join == JOIN_SCAN) {
+		split_scan(c, cmd, argv, argc);
+	} else if (c->pool->conf->nservers == 1 ||
+		   (c->pool->conf->distribution == DIST_RANDOM &&
+		   !(cmd->flags & CMD_WRITE))) {
+		/* Replicas hold the same: one of them speaks for all. */
+		forward(c, cmd, NULL, no_key, sizeof(no_key) - 1, len);
+		return true;
+	} else {
+		split_all(c, cmd, NULL, (enum join)cmd->join, data, len);
+	}
+	return false;
+}
+
+static void redis_command(struct client *c, const struct arg *argv, size_t argc,
+	const char *data, size_t len)
+{
+	const struct command *cmd = command_find(argv, argc);
+
+	if (!cmd) {
+		if (argc < 2 || !c->authenticated) {
+			if (c->authenticated)
+				unknown_command(c, argv, argc);
+			else
+				answer_text(c, "-NOAUTH Authentication required\r\n");
+			conn_consume(&c->conn, len);
+			return;
+		}
+		cmd = &command_unknown;
+	}
+	if (cmd->flags & CMD_CONTAINER && argc > 1) {
+		unknown_subcommand(c, cmd, &argv[1]);
+	} else if (!command_arity_ok(cmd, argc)) {
+		wrong_arity(c, cmd);
+	} else if (!c->authenticated && !(cmd->flags & CMD_NOAUTH)) {
+		answer_text(c, "-NOAUTH Authentication required\r\n");
+	} else if (cmd->route == ROUTE_KEYS && !command_blocks(cmd, argv, argc)) {
+		route_keys(c, cmd, argv, argc, len);
+		return;
+	} else if (cmd->route == ROUTE_ANY) {
+		forward(c, cmd, NULL, no_key, sizeof(no_key) - 1, len);
+		return;
+	} else if (cmd->route == ROUTE_LOCAL) {
+		local_answer(c, cmd, argv, argc);
+	} else if (cmd->route == ROUTE_ALL && !(cmd->flags & CMD_BLOCKING)) {
+		if (ask_all(c, cmd, argv, argc, data, len))
+			return;
+	} else {
+		refused(c, cmd);
+	}
+	conn_consume(&c->conn, len);
+}
+
+/* An inline request goes on as the array that it stands for. */
+static void encode_inline(struct client *c, size_t argc, size_t line_len)
+{
+	size_t size = 32, n;
+	struct block *block;
+
+	for (size_t i = 0; i < argc; i++)
+		size += args.v[i].len + 32;
+	block = block_new(size);
+	n = (size_t)snprintf(block->data, size, "*%zu\r\n", argc);
+	for (size_t i = 0; i < argc; i++) {
+		n += (size_t)snprintf(block->data + n, size - n, "$%zu\r\n",
+			args.v[i].len);
+		memcpy(block->data + n, args.v[i].ptr, args.v[i].len);
+		n += args.v[i].len;
+		memcpy(block->data + n, "\r\n", 2);
+		n += 2;
+	}
+	block->end = n;
+	conn_replace(&c->conn, line_len, block);
+}
+
+static void protocol_error(struct client *c)
+{
+	char text[128];
+	const struct parse *p = &c->parse;
+	int n = p->got ?
+		snprintf(text, sizeof(text), "-ERR %s'%c'\r\n", p->error,
+			p->got >= ' ' && p->got <= '~' ? p->got : '?') :
+		snprintf(text, sizeof(text), "-ERR %s\r\n", p->error);
+
+	c->pool->stats.parse_errors++;
+	log_notice("c %d '%s' pool '%s': %.*s", c->conn.watch.fd,
+		socket_peer(c->conn.watch.fd), c->pool->conf->name, n - 7,
+		text + 5);
+	client_answer(c, text, (size_t)n);
+	client_finish(c);
+}
+
+static bool parse_redis(struct client *c, char *data, size_t len)
+{
+	struct parse *p = &c->parse;
+
+	switch (redis_request(p, data, len, args.v, args.room)) {
+	case PARSE_MORE:
+		c->conn.need = p->need;
+		return false;
+	case PARSE_BAD:
+		protocol_error(c);
+		return false;
+	case PARSE_DONE:
+		break;
+	}
+	if (p->argc > args.room) {
+		args_reserve(p->argc);
+		redis_words(data, args.v, p->argc);
+	}
+	if (p->argc == 0)
+		conn_consume(&c->conn, p->pos);
+	else if (p->is_inline)
+		encode_inline(c, p->argc, p->pos);
+	else
+		redis_command(c, args.v, p->argc, data, p->pos);
+	args_shrink();
+	parse_reset(p);
+	c->conn.need = 0;
+	return true;
+}
+
+/* ---- memcached ---------------------------------------------------------------------- */
+
+/* What may stand in a key: a control byte would end the line at the server,
+ * and what follows would be a command of its own. */
+static bool good_key(const struct arg *key)
+{
+	if (key->len > MEMCACHED_MAX_KEY)
+		return false;
+	for (size_t i = 0; i < key->len; i++) {
+		unsigned char ch = (unsigned char)key->ptr[i];
+		if (ch <= 0x20 || ch == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static bool is_noreply(const struct arg *word)
+{
+	return word->len == 7 && memcmp(word->ptr, "noreply", 7) == 0;
+}
+
+/* An optional minus and digits. */
+static bool is_number(const struct arg *word, uint64_t max, bool sign)
+{
+	uint64_t n;
+	size_t minus = sign && word->len && word->ptr[0] == '-';
+
+	return parse_number(word->ptr + minus, word->len - minus, max, &n);
+}
+
+static const char bad_format[] = "CLIENT_ERROR bad command line format\r\n";
+static const char bad_chunk[] = "CLIENT_ERROR bad data chunk\r\n";
+static const char too_large[] = "SERVER_ERROR object too large for cache\r\n";
+
+/* A storage command is refused; its data block is skipped if its length can be
+ * believed, as it would be taken for commands. */
+static void refuse_store(struct client *c, size_t line, const char *why,
+	const struct arg *length, bool quiet)
+{
+	uint64_t bytes;
+
+	if (!quiet)
+		answer_text(c, why);
+	conn_consume(&c->conn, line);
+	if (parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes))
+		c->swallow = bytes + 2;
+}
+
+/* set add replace append prepend cas: a line, then a block of data. False: the
+ * block has not all come. */
+static bool mc_store(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, char *data, size_t len)
+{
+	bool quiet = argc > mc->min_words;
+	size_t line = c->parse.pos, total;
+	const struct arg *length = &argv[4];
+	struct arg pieces[3];
+	uint64_t bytes;
+
+	if (length->len && length->ptr[0] == '-' &&
+	    is_number(length, INT32_MAX, true)) {
+		refuse_store(c, line, bad_chunk, length, quiet);
+		return true;
+	}
+	if (!parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes) ||
+	    !good_key(&argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
+	    !is_number(&argv[3], INT32_MAX, true) ||
+	    (mc->kind == MC_CAS && !is_number(&argv[5], UINT64_MAX, false))) {
+		refuse_store(c, line, bad_format, length, quiet);
+		return true;
+	}
+	if (bytes > PARSE_MAX_BULK) {
+		refuse_store(c, line, too_large, length, quiet);
+		return true;
+	}
+	total = line + (size_t)bytes + 2;
+	if (total > len) {
+		c->conn.need = total;
+		return false;
+	}
+	if (data[total - 2] != '\r' || data[total - 1] != '\n') {
+		if (!quiet)
+			answer_text(c, bad_chunk);
+		conn_consume(&c->conn, line + (size_t)bytes);
+		return true;
+	}
+	if (!quiet) {
+		forward(c, NULL, mc, argv[1].ptr, argv[1].len, total);
+		return true;
+	}
+	/* The word noreply is taken off: an error that the server sends in spite
+	 * of it would be taken for the answer to somebody else's request. */
+	pieces[0].ptr = data;
+	pieces[0].len = (size_t)(argv[argc - 1].ptr - 1 - data);
+	pieces[1].ptr = "\r\n";
+	pieces[1].len = 2;
+	pieces[2].ptr = data + line;
+	pieces[2].len = total - line;
+	forward_bytes(c, mc, &argv[1], pieces, 3, true);
+	conn_consume(&c->conn, total);
+	return true;
+}
+
+/* One line, one key in the second word. */
+static void mc_line(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, char *data)
+{
+	size_t line = c->parse.pos;
+	struct arg pieces[2];
+
+	if (!good_key(&argv[1])) {
+		answer_text(c, bad_format);
+		conn_consume(&c->conn, line);
+		return;
+	}
+	if (!mc->can_noreply || argc < 3 || !is_noreply(&argv[argc - 1])) {
+		forward(c, NULL, mc, argv[1].ptr, argv[1].len, line);
+		return;
+	}
+	pieces[0].ptr = data;
+	pieces[0].len = (size_t)(argv[argc - 1].ptr - 1 - data);
+	pieces[1].ptr = "\r\n";
+	pieces[1].len = 2;
+	forward_bytes(c, mc, &argv[1], pieces, 2, true);
+	conn_consume(&c->conn, line);
+}
+
+static void mc_get(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc)
+{
+	size_t line = c->parse.pos, first = mc->kind == MC_GAT ? 2 : 1;
+
+	for (size_t i = first; i < argc; i++) {
+		if (good_key(&argv[i]))
+			continue;
+		answer_text(c, bad_format);
+		conn_consume(&c->conn, line);
+		return;
+	}
+	if (argc - first == 1) {
+		forward(c, NULL, mc, argv[first].ptr, argv[first].len, line);
+		return;
+	}
+	split_memcached(c, mc, argv, argc, first);
+	conn_consume(&c->conn, line);
+}
+
+/* A whole line has come. False: the data behind it has not. */
+static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
+	char *data, size_t len)
+{
+	const struct mc_command *mc =
+		argc ? mc_command_find(argv[0].ptr, argv[0].len) : NULL;
+	size_t words = argc;
+	size_t line = c->parse.pos;
+
+	if (mc && mc->can_noreply && argc > mc->min_words &&
+	    is_noreply(&argv[argc - 1]))
+		words--;
+	if (!mc || words < mc->min_words ||
+	    (mc->max_words && words > mc->max_words)) {
+		log_info("c %d unknown command or wrong words: '%.*s'",
+			c->conn.watch.fd, (int)(argc && argv[0].len < 64 ?
+			argv[0].len : 0), argc ? argv[0].ptr : "");
+		answer_text(c, "ERROR\r\n");
+		conn_consume(&c->conn, line);
+		return true;
+	}
+	switch ((enum mc_kind)mc->kind) {
+	case MC_STORE:
+	case MC_CAS:
+		return mc_store(c, mc, argv, argc, data, len);
+	case MC_GET:
+	case MC_GAT:
+		mc_get(c, mc, argv, argc);
+		return true;
+	case MC_ARITH:
+	case MC_TOUCH:
+	case MC_DELETE:
+		mc_line(c, mc, argv, argc, data);
+		return true;
+	case MC_VERSION:
+		forward(c, NULL, mc, no_key, sizeof(no_key) - 1, line);
+		return true;
+	default:
+		local_memcached(c, mc, argv, argc);
+		conn_consume(&c->conn, line);
+		return true;
+	}
+}
+
+static bool parse_memcached(struct client *c, char *data, size_t len)
+{
+	struct parse *p = &c->parse;
+	enum parse_result result = PARSE_DONE;
+	size_t argc;
+
+	if (c->swallow) {
+		size_t n = c->swallow < len ? (size_t)c->swallow : len;
+		conn_consume(&c->conn, n);
+		c->swallow -= n;
+		return true;
+	}
+	if ((unsigned char)data[0] == MEMCACHED_BINARY) {
+		log_notice("c %d '%s' pool '%s': the client uses memcached's binary "
+			"protocol, which is not supported; closed",
+			c->conn.watch.fd, socket_peer(c->conn.watch.fd),
+			c->pool->conf->name);
+		client_finish(c);
+		return false;
+	}
+	/* pos is set already if the line has come and its data has not. */
+	if (p->pos == 0)
+		result = memcached_line(p, data, len, args.v, args.room);
+	if (result == PARSE_MORE) {
+		c->conn.need = p->need;
+		return false;
+	}
+	if (result == PARSE_BAD) {
+		c->pool->stats.parse_errors++;
+		answer_text(c, "CLIENT_ERROR line too long\r\n");
+		client_finish(c);
+		return false;
+	}
+	argc = memcached_words(data, p->pos, args.v, args.room);
+	if (argc > args.room) {
+		args_reserve(argc);
+		memcached_words(data, p->pos, args.v, args.room);
+	}
+	if (!mc_command(c, args.v, argc, data, len))
+		return false;
+	args_shrink();
+	parse_reset(p);
+	c->conn.need = 0;
+	return true;
+}
+
+bool request_parse(struct client *c, char *data, size_t len)
+{
+	args_reserve(ARGS_KEPT);
+	return c->pool->conf->redis ? parse_redis(c, data, len) :
+		parse_memcached(c, data, len);
+}
+
+/* ---- what may answer what -------------------------------------------------------------- */
+
+bool reply_fits(const struct request *r, enum reply_type type)
+{
+	if (!r->mc)
+		return type != REPLY_PUSH;
+	if (type == REPLY_ERROR)
+		return true;
+	switch ((enum mc_kind)r->mc->kind) {
+	case MC_GET:
+	case MC_GAT:
+		return type == REPLY_VALUES;
+	case MC_ARITH:
+		return type == REPLY_INTEGER || type == REPLY_STATUS;
+	case MC_META_GET:
+	case MC_META_DELETE:
+	case MC_META_ARITH:
+	case MC_META_DEBUG:
+	case MC_META_SET:
+	case MC_META_NOOP:
+		return type == REPLY_META;
+	default:
+		return type == REPLY_STATUS;
+	}
+}

@@ -1,0 +1,753 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server: a backend's story: its conns and their queues, deadlines, failures,
+ * ejection and return.
+ */
+#include "proxy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util.h"
+
+enum {
+	SERVER_QUEUE_MAX = 1024 * 1024, /* bytes unsent before feeders wait */
+	MIN_RETRY = 10,                 /* ms between two probes */
+	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
+	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
+	REFUSED_GREETING = -2,          /* AUTH, HELLO or SELECT got an error */
+};
+
+static void server_conn_fail(struct server_conn *sc, int error);
+static void server_connect(struct server_conn *sc);
+
+/* What a client is told of an error; strerror where there is one. */
+static const char *reason(int error)
+{
+	switch (error) {
+	case 0: return "unknown";
+	case LOOKUP_ERROR: return strerror(EHOSTDOWN);
+	case REFUSED_GREETING: return "Server refused AUTH or SELECT";
+	default: return strerror(error);
+	}
+}
+
+/* ---- parts and the queue of a conn --------------------------------------- */
+
+static void queue_part(struct server_conn *sc, struct part *part, size_t bytes)
+{
+	int timeout = sc->server->pool->conf->timeout;
+
+	part->next = NULL;
+	part->queued_us = proxy.loop.now_us;
+	part->bytes = (uint32_t)bytes;
+	sc->queued += bytes;
+	part->end = sc->queued;
+	part->deadline_ms = 0;
+	if (sc->probe && !timeout)
+		timeout = PROBE_TIMEOUT;
+	if (timeout) {
+		part->deadline_ms = proxy.loop.now_ms + (uint64_t)timeout;
+		pool_expect(sc->server->pool, part->deadline_ms);
+	}
+	if (sc->tail)
+		sc->tail->next = part;
+	else
+		sc->head = part;
+	sc->tail = part;
+	if (!sc->live)
+		sc->live = part;
+	sc->pending++;
+}
+
+static struct part *unqueue_part(struct server_conn *sc)
+{
+	struct part *part = sc->head;
+
+	sc->head = part->next;
+	if (!sc->head)
+		sc->tail = NULL;
+	if (sc->live == part)
+		sc->live = part->next;
+	sc->pending--;
+	return part;
+}
+
+void server_push(struct server_conn *sc, struct part *part, size_t bytes)
+{
+	queue_part(sc, part, bytes);
+	sc->server->stats.requests++;
+	sc->server->stats.request_bytes += bytes;
+	proxy_flush_later(&sc->conn);
+}
+
+bool server_full(const struct server_conn *sc)
+{
+	return sc->conn.out.bytes > SERVER_QUEUE_MAX;
+}
+
+static void wake_stalled(struct server_conn *sc)
+{
+	while (sc->stalled) {
+		struct client *c = sc->stalled;
+		sc->stalled = c->next_stalled;
+		c->stalled = NULL;
+		client_wake(c);
+	}
+}
+
+void server_stall(struct server_conn *sc, struct client *c)
+{
+	c->stalled = sc;
+	c->next_stalled = sc->stalled;
+	sc->stalled = c;
+}
+
+void server_unstall(struct client *c)
+{
+	struct client **at;
+
+	if (!c->stalled)
+		return;
+	for (at = &c->stalled->stalled; *at != c; at = &(*at)->next_stalled)
+		continue;
+	*at = c->next_stalled;
+	c->stalled = NULL;
+}
+
+/* ---- failures, ejection, return -------------------------------------------- */
+
+static uint64_t epoch_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void probe_start(struct timer *timer);
+
+static struct server *timer_server(struct timer *timer)
+{
+	return (struct server *)((char *)timer - offsetof(struct server, retry));
+}
+
+static void probe_again(struct server *s)
+{
+	int wait = s->pool->conf->server_retry_timeout;
+
+	if (wait < MIN_RETRY)
+		wait = MIN_RETRY;
+	timer_set(&proxy.loop, &s->retry, proxy.loop.now_ms + (uint64_t)wait,
+		probe_start);
+}
+
+static void server_eject(struct server *s)
+{
+	s->ejected = true;
+	s->failures = 0;
+	s->pool->stats.server_ejects++;
+	s->stats.server_ejected_at = epoch_us();
+	log_notice("pool '%s': server '%s' (%s) ejected, next probe in %d ms",
+		s->pool->conf->name, s->conf->name, s->conf->addr.text,
+		s->pool->conf->server_retry_timeout);
+	pool_update_ring(s->pool);
+	probe_again(s);
+}
+
+static void server_failure(struct server *s)
+{
+	if (!s->pool->conf->auto_eject_hosts || s->ejected)
+		return;
+	s->failures++;
+	if (s->failures >= (unsigned)s->pool->conf->server_failure_limit)
+		server_eject(s);
+}
+
+static void server_return(struct server *s)
+{
+	if (!s->ejected)
+		return;
+	timer_stop(&s->retry);
+	s->ejected = false;
+	s->failures = 0;
+	log_notice("pool '%s': server '%s' (%s) is back",
+		s->pool->conf->name, s->conf->name, s->conf->addr.text);
+	pool_update_ring(s->pool);
+}
+
+/* ---- life of a conn ---------------------------------------------------------- */
+
+static struct part *own_part(enum part_kind kind)
+{
+	struct part *part = xcalloc(1, sizeof(*part));
+
+	part->kind = (uint8_t)kind;
+	return part;
+}
+
+static void greet(struct server_conn *sc, enum part_kind kind,
+	const char *bytes)
+{
+	size_t len = strlen(bytes);
+
+	queue_put(&sc->greeting, bytes, len);
+	queue_part(sc, own_part(kind), len);
+}
+
+/* AUTH, HELLO 3 and SELECT come before all traffic; so do their replies. */
+static void prepare_greeting(struct server_conn *sc)
+{
+	const struct conf_pool *conf = sc->server->pool->conf;
+	char *text;
+
+	if (!conf->redis)
+		return;
+	if (conf->redis_auth) {
+		text = xasprintf("*2\r\n$4\r\nAUTH\r\n$%zu\r\n%s\r\n",
+			strlen(conf->redis_auth), conf->redis_auth);
+		greet(sc, PART_AUTH, text);
+		free(text);
+	}
+	if (sc->resp3)
+		greet(sc, PART_HELLO, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
+	if (conf->redis_db) {
+		char db[12];
+		int len = snprintf(db, sizeof(db), "%d", conf->redis_db);
+		text = xasprintf("*2\r\n$6\r\nSELECT\r\n$%d\r\n%s\r\n", len, db);
+		greet(sc, PART_SELECT, text);
+		free(text);
+	}
+}
+
+static struct server_conn *server_conn_new(struct server *s, bool resp3)
+{
+	struct server_conn *sc = xcalloc(1, sizeof(*sc));
+
+	sc->conn.role = ROLE_SERVER;
+	sc->conn.watch.fd = -1;
+	sc->server = s;
+	sc->resp3 = resp3;
+	sc->next = s->conns;
+	if (s->conns)
+		s->conns->prev = sc;
+	s->conns = sc;
+	proxy.total_connections++;
+	prepare_greeting(sc);
+	return sc;
+}
+
+static void unlink_conn(struct server_conn *sc)
+{
+	if (sc->prev)
+		sc->prev->next = sc->next;
+	else
+		sc->server->conns = sc->next;
+	if (sc->next)
+		sc->next->prev = sc->prev;
+	if (sc->place)
+		*sc->place = NULL;
+	sc->place = NULL;
+}
+
+/* Take the conn out of the model; what it still had to answer is answered with
+ * the reason. */
+static void server_conn_end(struct server_conn *sc, const char *why)
+{
+	wake_stalled(sc);
+	unlink_conn(sc);
+	if (sc->state >= CONN_GREETING)
+		sc->server->stats.server_connections--;
+	conn_close(&sc->conn);
+	queue_clear(&sc->greeting);
+	while (sc->head) {
+		struct part *part = unqueue_part(sc);
+		if (part->kind != PART_REQUEST) {
+			free(part);
+			continue;
+		}
+		if (!part->over)
+			part_fail(part, why);
+		part_release(part);
+	}
+	proxy_bury(&sc->conn);
+}
+
+static void say_close(const struct server_conn *sc, int error)
+{
+	const struct server *s = sc->server;
+
+	log_at(sc->pending || sc->state != CONN_READY ? LOG_NOTICE : LOG_INFO,
+		"close s %d '%s' of pool '%s' eof %d pending %u: %s",
+		sc->conn.watch.fd, s->conf->addr.text, s->pool->conf->name,
+		error == 0, sc->pending,
+		error == 0 ? "closed by the server" : reason(error));
+}
+
+static void server_conn_fail(struct server_conn *sc, int error)
+{
+	struct server *s = sc->server;
+	bool evidence = sc->pending || sc->state != CONN_READY;
+
+	say_close(sc, error);
+	if (error == 0)
+		s->stats.server_eof++;
+	else if (error == ETIMEDOUT)
+		s->stats.server_timedout++;
+	else
+		s->stats.server_err++;
+	/* A server may close a conn that nobody waits for: no failure. */
+	if (sc->probe)
+		probe_again(s);
+	else if (evidence && !sc->failed)
+		server_failure(s);
+	server_conn_end(sc, reason(error));
+}
+
+/* Nothing was heard for as long as a request may take: no new requests. It
+ * stays as long as one that it carries still has time. */
+static void server_conn_retire(struct server_conn *sc)
+{
+	struct server *s = sc->server;
+
+	if (sc->probe) {
+		server_conn_fail(sc, ETIMEDOUT);
+		return;
+	}
+	if (!sc->failed) {
+		log_notice("pool '%s': server '%s' (%s) does not answer",
+			s->pool->conf->name, s->conf->name, s->conf->addr.text);
+		s->stats.server_timedout++;
+		sc->failed = true;
+		server_failure(s);
+	}
+	if (sc->place)
+		*sc->place = NULL;
+	sc->place = NULL;
+	wake_stalled(sc);
+	if (!sc->live)
+		server_conn_end(sc, reason(ETIMEDOUT));
+}
+
+static void server_conn_ready(struct server_conn *sc)
+{
+	sc->state = CONN_READY;
+	if (sc->conn.out.head)
+		proxy_flush_later(&sc->conn);
+}
+
+static void server_connected(struct server_conn *sc)
+{
+	struct server *s = sc->server;
+
+	log_info("connected s %d to server '%s' of pool '%s'",
+		sc->conn.watch.fd, s->conf->addr.text, s->pool->conf->name);
+	s->stats.server_connections++;
+	socket_keepalive(sc->conn.watch.fd, s->pool->conf);
+	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ) < 0) {
+		sc->state = CONN_GREETING;
+		server_conn_fail(sc, errno);
+		return;
+	}
+	sc->conn.blocked = false;
+	sc->state = CONN_GREETING;
+	if (sc->greeting.head)
+		proxy_flush_later(&sc->conn);
+	else
+		server_conn_ready(sc);
+}
+
+/* Fails at the end of the turn: whoever called may be using the conn. */
+static void fail_later(struct server_conn *sc, int error)
+{
+	sc->conn.error = error;
+	sc->state = CONN_FAILING;
+	proxy_flush_later(&sc->conn);
+}
+
+/* Try the addresses of the server one after the other. */
+static void server_connect(struct server_conn *sc)
+{
+	struct server *s = sc->server;
+	int error = LOOKUP_ERROR;
+
+	while (sc->tried < s->naddresses) {
+		const struct address *to = &s->addresses[sc->tried++];
+		bool pending = false;
+		int fd = socket_connect((const struct sockaddr *)&to->addr,
+			to->len, &pending);
+
+		if (fd < 0) {
+			error = errno;
+			continue;
+		}
+		sc->conn.watch.fd = fd;
+		proxy.curr_connections++;
+		sc->state = CONN_CONNECTING;
+		if (!pending) {
+			server_connected(sc);
+			return;
+		}
+		if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_WRITE) == 0)
+			return;
+		error = errno;
+		conn_close_socket(&sc->conn);
+	}
+	fail_later(sc, error);
+}
+
+/* Numeric addresses are known from the start, a name is asked for each time. */
+static void server_open(struct server_conn *sc)
+{
+	struct server *s = sc->server;
+
+	if (s->numeric) {
+		server_connect(sc);
+		return;
+	}
+	sc->state = CONN_RESOLVING;
+	if (!s->lookup)
+		s->lookup = resolve_start(s->conf->addr.host,
+			s->conf->addr.port, s);
+}
+
+void server_resolved(void *owner, struct address *list, unsigned count)
+{
+	struct server *s = owner;
+	struct server_conn *sc, *next;
+
+	s->lookup = NULL;
+	if (!count)
+		log_notice("pool '%s': name of server '%s' does not resolve",
+			s->pool->conf->name, s->conf->addr.text);
+	free(s->addresses);
+	s->addresses = xmalloc((count ? count : 1) * sizeof(*list));
+	memcpy(s->addresses, list, count * sizeof(*list));
+	s->naddresses = count;
+	for (sc = s->conns; sc; sc = next) {
+		next = sc->next;
+		if (sc->state == CONN_RESOLVING)
+			server_connect(sc);
+	}
+}
+
+struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3)
+{
+	unsigned count = (unsigned)s->pool->conf->server_connections;
+	/* By key: requests for one key stay in order. */
+	unsigned i = (count > 1 ? hash % count : 0) + (resp3 ? count : 0);
+	struct server_conn *sc = s->slots[i];
+
+	if (sc)
+		return sc;
+	sc = server_conn_new(s, resp3);
+	sc->place = &s->slots[i];
+	*sc->place = sc;
+	server_open(sc);
+	return sc;
+}
+
+void server_preconnect(struct server *s)
+{
+	server_conn_for(s, 0, false);
+}
+
+static void probe_start(struct timer *timer)
+{
+	struct server *s = timer_server(timer);
+	const char *ping = s->pool->conf->redis ?
+		"*1\r\n$4\r\nPING\r\n" : "version\r\n";
+	struct server_conn *sc = server_conn_new(s, false);
+
+	sc->probe = true;
+	queue_put(&sc->conn.out, ping, strlen(ping));
+	queue_part(sc, own_part(PART_PROBE), strlen(ping));
+	server_open(sc);
+}
+
+/* ---- replies --------------------------------------------------------------------- */
+
+/* An error by which a server says that it is of no use to anybody now. */
+static bool is_useless(const char *data, size_t len)
+{
+	static const char loading[] = "-LOADING", down[] = "-MASTERDOWN";
+
+	return (len > sizeof(loading) &&
+		memcmp(data, loading, sizeof(loading) - 1) == 0) ||
+		(len > sizeof(down) && memcmp(data, down, sizeof(down) - 1) == 0);
+}
+
+static bool greeting_left(const struct server_conn *sc)
+{
+	return sc->head && sc->head->kind != PART_REQUEST &&
+		sc->head->kind != PART_PROBE;
+}
+
+/* A reply to what the proxy itself asked. False: the conn is of no use. */
+static bool own_reply(struct server_conn *sc, struct part *part,
+	const char *data, size_t len)
+{
+	static const char *const names[] = {
+		[PART_AUTH] = "AUTH", [PART_HELLO] = "HELLO",
+		[PART_SELECT] = "SELECT", [PART_PROBE] = "probe",
+	};
+	const struct server *s = sc->server;
+	enum part_kind kind = part->kind;
+	bool refused = sc->parse.type == REPLY_ERROR;
+	int shown = len > 2 && len < 200 ? (int)len - 2 : 0;
+
+	free(part);
+	if (refused) {
+		log_warn("pool '%s': server '%s' refused %s: %.*s",
+			s->pool->conf->name, s->conf->addr.text, names[kind],
+			shown, data);
+		return false;
+	}
+	if (kind == PART_PROBE)
+		server_return(sc->server);
+	else if (!greeting_left(sc))
+		server_conn_ready(sc);
+	return true;
+}
+
+/* One whole reply is at the front of the input. False: the conn has ended. */
+static bool server_reply(struct server_conn *sc, const char *data, size_t len)
+{
+	struct server *s = sc->server;
+	enum reply_type type = sc->parse.type;
+	struct part *part;
+	bool fits;
+
+	if (type == REPLY_PUSH) {
+		conn_consume(&sc->conn, len);
+		return true;
+	}
+	if (!sc->head || (sc->state == CONN_GREETING && !greeting_left(sc))) {
+		log_warn("pool '%s': server '%s' sent a reply nobody asked for",
+			s->pool->conf->name, s->conf->addr.text);
+		server_conn_fail(sc, EINVAL);
+		return false;
+	}
+	part = unqueue_part(sc);
+	if (part->kind != PART_REQUEST) {
+		bool probe = part->kind == PART_PROBE;
+		bool good = own_reply(sc, part, data, len);
+
+		conn_consume(&sc->conn, len);
+		if (good && !probe)
+			return true;
+		if (good)
+			server_conn_end(sc, "");
+		else
+			server_conn_fail(sc, REFUSED_GREETING);
+		return false;
+	}
+	if (type == REPLY_ERROR && is_useless(data, len))
+		server_failure(s);
+	else
+		s->failures = 0;
+	fits = part_reply(part, type, &sc->conn, len);
+	part_release(part);
+	if (!fits) {
+		log_warn("pool '%s': server '%s' sent a reply that does not "
+			"fit its request", s->pool->conf->name,
+			s->conf->addr.text);
+		server_conn_fail(sc, EINVAL);
+	}
+	return fits;
+}
+
+static void server_read(struct server_conn *sc)
+{
+	bool redis = sc->server->pool->conf->redis;
+	enum io result = conn_read(&sc->conn);
+
+	if (result == IO_AGAIN)
+		return;
+	if (result != IO_OK) {
+		server_conn_fail(sc, sc->conn.error);
+		return;
+	}
+	sc->heard_us = proxy.loop.now_us;
+	for (;;) {
+		size_t len;
+		const char *data = conn_input(&sc->conn, &len);
+		enum parse_result parsed;
+
+		if (!len)
+			break;
+		parsed = redis ? redis_reply(&sc->parse, data, len) :
+			memcached_reply(&sc->parse, data, len);
+		if (parsed == PARSE_MORE) {
+			sc->conn.need = sc->parse.need;
+			break;
+		}
+		if (parsed == PARSE_BAD) {
+			log_warn("pool '%s': server '%s': %s",
+				sc->server->pool->conf->name,
+				sc->server->conf->addr.text, sc->parse.error);
+			server_conn_fail(sc, EINVAL);
+			return;
+		}
+		if (!server_reply(sc, data, sc->parse.pos))
+			return;
+		parse_reset(&sc->parse);
+		sc->conn.need = 0;
+	}
+	conn_keep(&sc->conn);
+	/* What a retired conn waited for has come. */
+	if (!sc->place && !sc->probe && !sc->live)
+		server_conn_end(sc, reason(ETIMEDOUT));
+}
+
+void server_ready(struct server_conn *sc, unsigned events)
+{
+	if (sc->state == CONN_CONNECTING) {
+		int error = socket_error(sc->conn.watch.fd);
+
+		if (!error) {
+			server_connected(sc);
+		} else if (sc->tried < sc->server->naddresses) {
+			conn_close_socket(&sc->conn);
+			server_connect(sc);
+		} else {
+			server_conn_fail(sc, error);
+		}
+		return;
+	}
+	if (events & LOOP_WRITE) {
+		sc->conn.blocked = false;
+		proxy_flush_later(&sc->conn);
+	}
+	if (events & (LOOP_READ | LOOP_ERROR))
+		server_read(sc);
+}
+
+/* The greeting is short and the socket new: one write takes it. */
+static bool flush_greeting(struct server_conn *sc)
+{
+	struct queue traffic = sc->conn.out;
+	enum io result;
+
+	sc->conn.out = sc->greeting;
+	result = conn_write(&sc->conn);
+	sc->greeting = sc->conn.out;
+	sc->conn.out = traffic;
+	if (result == IO_OK)
+		return true;
+	server_conn_fail(sc, result == IO_ERROR ? sc->conn.error : EAGAIN);
+	return false;
+}
+
+void server_flush(struct server_conn *sc)
+{
+	enum io result;
+
+	switch (sc->state) {
+	case CONN_FAILING:
+		server_conn_fail(sc, sc->conn.error);
+		return;
+	case CONN_GREETING:
+		flush_greeting(sc);
+		return;
+	case CONN_READY:
+		break;
+	default:
+		return;
+	}
+	if (sc->conn.blocked)
+		return;
+	result = conn_write(&sc->conn);
+	if (result == IO_ERROR) {
+		server_conn_fail(sc, sc->conn.error);
+		return;
+	}
+	sc->conn.blocked = result == IO_AGAIN;
+	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
+	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
+		server_conn_fail(sc, errno);
+	else if (sc->stalled && sc->conn.out.bytes < SERVER_QUEUE_MAX / 2)
+		wake_stalled(sc);
+}
+
+/* ---- deadlines -------------------------------------------------------------------- */
+
+static void conn_expire(struct server_conn *sc, uint64_t *next)
+{
+	bool silent = false, expired = false;
+
+	while (sc->live && sc->live->deadline_ms &&
+	       sc->live->deadline_ms <= proxy.loop.now_ms) {
+		struct part *part = sc->live;
+
+		sc->live = part->next;
+		expired = true;
+		silent = silent || sc->heard_us <= part->queued_us;
+		if (!part->over && part->kind == PART_REQUEST)
+			part_fail(part, reason(ETIMEDOUT));
+		part->over = true;
+	}
+	if (sc->live && sc->live->deadline_ms &&
+	    (!*next || sc->live->deadline_ms < *next))
+		*next = sc->live->deadline_ms;
+	if (expired && (silent || sc->probe || (!sc->place && !sc->live)))
+		server_conn_retire(sc);
+}
+
+void server_expire(struct server *s, uint64_t *next)
+{
+	struct server_conn *sc, *following;
+
+	for (sc = s->conns; sc; sc = following) {
+		following = sc->next;
+		conn_expire(sc, next);
+	}
+}
+
+/* ---- the server --------------------------------------------------------------------- */
+
+void server_init(struct server *s, struct pool *pool, uint32_t index)
+{
+	struct address address;
+
+	s->pool = pool;
+	s->index = index;
+	s->conf = &pool->conf->servers[index];
+	s->slots = xcalloc((size_t)pool->conf->server_connections * 2,
+		sizeof(*s->slots));
+	if (resolve_numeric(&s->conf->addr, &address) == 0) {
+		s->numeric = true;
+		s->addresses = xmalloc(sizeof(address));
+		s->addresses[0] = address;
+		s->naddresses = 1;
+	}
+}
+
+void server_close(struct server *s, const char *why)
+{
+	while (s->conns)
+		server_conn_end(s->conns, why);
+	resolve_cancel(s->lookup);
+	timer_stop(&s->retry);
+	free(s->slots);
+	free(s->addresses);
+}
+
+void server_queues(const struct server *s, uint64_t count[2],
+	uint64_t bytes[2])
+{
+	count[0] = count[1] = bytes[0] = bytes[1] = 0;
+	for (const struct server_conn *sc = s->conns; sc; sc = sc->next) {
+		uint64_t sent = sc->queued - sc->conn.out.bytes -
+			sc->greeting.bytes;
+		for (const struct part *p = sc->head; p; p = p->next) {
+			int out = p->end <= sent;
+			count[out]++;
+			bytes[out] += p->bytes;
+		}
+	}
+}
