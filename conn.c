@@ -153,7 +153,7 @@ static void make_room(struct conn *c, size_t need)
 		in->start = 0;
 		in->end = have;
 	}
-	cap = need > have ? need : have + READ_SIZE;
+	cap = need > have + READ_SIZE ? need : have + READ_SIZE;
 	if (cap > have * 2 + READ_SIZE)
 		cap = have * 2 + READ_SIZE;
 	if (cap <= in->cap)
@@ -168,6 +168,7 @@ enum io conn_read(struct conn *c)
 	size_t kept = 0;
 	char *to = shared;
 	size_t room = sizeof(shared);
+	bool own = false; /* reads into the block of its own */
 	ssize_t n;
 
 	if (c->in) {
@@ -176,6 +177,7 @@ enum io conn_read(struct conn *c)
 			if (c->need > c->in->cap - c->in->start ||
 			    c->in->end == c->in->cap)
 				make_room(c, c->need);
+			own = true;
 			to = c->in->data + c->in->end;
 			room = c->in->cap - c->in->end;
 		} else {
@@ -195,17 +197,17 @@ enum io conn_read(struct conn *c)
 		c->error = n < 0 ? errno : 0;
 		return n < 0 ? IO_ERROR : IO_EOF;
 	}
-	if (to == shared + kept) {
-		if (kept) {
-			memcpy(shared, c->in->data + c->in->start, kept);
-			block_free(c->in);
-			c->in = NULL;
-		}
-		c->rest = shared;
-		c->rest_len = kept + (size_t)n;
-	} else {
+	if (own) {
 		c->in->end += (size_t)n;
+		return IO_OK;
 	}
+	if (kept) {
+		memcpy(shared, c->in->data + c->in->start, kept);
+		block_free(c->in);
+		c->in = NULL;
+	}
+	c->rest = shared;
+	c->rest_len = kept + (size_t)n;
 	return IO_OK;
 }
 

@@ -412,7 +412,8 @@ find_original() {
 	[ -n "${ORIGINAL+set}" ] && return
 	for dir in $(echo "$PATH:/usr/sbin:/usr/local/sbin" | tr : ' '); do
 		[ -x "$dir/nutcracker" ] || continue
-		"$dir/nutcracker" -h 2>&1 | grep -q -e --workers && continue
+		cmp -s "$dir/nutcracker" "$NUTCRACKER" && continue
+		"$dir/nutcracker" -h 2>&1 | grep -q -e --route && continue
 		"$dir/nutcracker" -V 2>&1 | grep -q 'nutcracker-0\.' || continue
 		original=$dir/nutcracker
 		return

@@ -285,6 +285,8 @@ static const struct {
 
 	/* keys */
 	{ TOP "  timout: 1\n" END, ":3: a: unknown key \"timout\" (did you mean \"timeout\"?)" },
+	{ TOP "  tiemout: 1\n" END, ":3: a: unknown key \"tiemout\" (did you mean \"timeout\"?)" },
+	{ TOP "  tiemoutt: 1\n" END, ":3: a: unknown key \"tiemoutt\"" },
 	{ TOP "  Timeout: 1\n" END, ":3: a: unknown key \"Timeout\" (did you mean \"timeout\"?)" },
 	{ TOP "  server: 1\n" END, ":3: a: unknown key \"server\" (did you mean \"servers\"?)" },
 	{ TOP "  <<: 1\n" END, ":3: a: unknown key \"<<\"" },
@@ -687,6 +689,15 @@ static void test_example(const char *vectors)
 	free(path);
 }
 
+/* Also when a test gives up half-way. */
+static void clean_up(void)
+{
+	unlink(file);
+	rmdir(folder);
+	free(file);
+	free(folder);
+}
+
 int main(int argc, char **argv)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -701,6 +712,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	file = xasprintf("%s/c.yml", folder);
+	atexit(clean_up);
 	test_unreadable(file, ENOENT);
 	test_unreadable(folder, EISDIR);
 	test_verdicts(argv[1]);
@@ -713,10 +725,6 @@ int main(int argc, char **argv)
 	test_order();
 	test_size();
 	test_example(argv[1]);
-	unlink(file);
-	rmdir(folder);
-	free(file);
-	free(folder);
 	if (failures > 0)
 		printf("unit_conf: %d of %d cases failed\n", failures, cases);
 	else
