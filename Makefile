@@ -1,36 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-# nutcracker needs a C11 compiler, make and libc. Everything the user may want
-# to set: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX DESTDIR MANDIR BUILD
+# nutcracker needs a C11 compiler, make and libc, nothing else.
+#
+# make            ./nutcracker
+# make static     the same, linked statically (best with CC=musl-gcc)
+# make demo       show it at work with real servers
+# make check      build and run all tests
+# make install    to $(DESTDIR)$(PREFIX)
+#
+# The user's: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX SBINDIR MANDIR
+# SYSCONFDIR DESTDIR. CPPFLAGS=-DLOOP_POLL takes poll(2) on Linux too.
 .POSIX:
 
 CC = cc
 CFLAGS = -O2 -g
 STD = -std=c11 -D_POSIX_C_SOURCE=200809L
-WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes
+LDLIBS = -lpthread
 PREFIX = /usr/local
 SBINDIR = $(PREFIX)/sbin
 MANDIR = $(PREFIX)/share/man
-SYSCONFDIR = $(PREFIX)/etc
+SYSCONFDIR = $(PREFIX)/etc/nutcracker
 BUILD = build
 
+COMPILE = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS)
+
+HDR = proxy.h loop.h parse.h command.h conf.h yaml_min.h hash.h ketama.h util.h
 OBJ = proxy.o pool.o client.o request.o split.o local.o server.o resolve.o \
 	conn.o loop.o stats.o conf.o yaml_min.o command.o parse.o hash.o \
 	ketama.o util.o
-HDR = proxy.h loop.h parse.h command.h conf.h yaml_min.h hash.h ketama.h util.h
+UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
+	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
+TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
+	$(BUILD)/getkeys
 
 all: nutcracker
 
 nutcracker: $(OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJ) -lpthread $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJ) $(LDLIBS)
 
 # Every object depends on all headers: simple, and never wrong at this size.
 $(OBJ): $(HDR)
 
 .SUFFIXES: .c .o
 .c.o:
-	$(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(COMPILE) -c -o $@ $<
+
+static:
+	$(MAKE) LDFLAGS="-static -s $(LDFLAGS)" nutcracker
+
+# Tests. A program of the tests stands alone or links the leaf that it tests.
+check: nutcracker $(UNITS) $(TOOLS)
+	@BUILD=$(BUILD) sh tests/setup.sh
+	@BUILD=$(BUILD) sh tests/run.sh
+
+demo: nutcracker $(TOOLS)
+	@BUILD=$(BUILD) sh tests/demo.sh
+
+LINK = mkdir -p $(BUILD) && $(COMPILE) -I. $(LDFLAGS)
+
+$(BUILD)/unit_hash: tests/unit_hash.c hash.o
+	$(LINK) -o $@ tests/unit_hash.c hash.o $(LDLIBS)
+$(BUILD)/unit_ketama: tests/unit_ketama.c ketama.o hash.o util.o
+	$(LINK) -o $@ tests/unit_ketama.c ketama.o hash.o util.o $(LDLIBS)
+$(BUILD)/unit_yaml: tests/unit_yaml.c yaml_min.o util.o
+	$(LINK) -o $@ tests/unit_yaml.c yaml_min.o util.o $(LDLIBS)
+$(BUILD)/unit_conf: tests/unit_conf.c conf.o yaml_min.o hash.o util.o
+	$(LINK) -o $@ tests/unit_conf.c conf.o yaml_min.o hash.o util.o $(LDLIBS)
+$(BUILD)/unit_command: tests/unit_command.c command.o
+	$(LINK) -o $@ tests/unit_command.c command.o $(LDLIBS)
+$(BUILD)/unit_parse: tests/unit_parse.c parse.o
+	$(LINK) -o $@ tests/unit_parse.c parse.o $(LDLIBS)
+$(BUILD)/getkeys: tests/getkeys.c command.o
+	$(LINK) -o $@ tests/getkeys.c command.o $(LDLIBS)
+$(BUILD)/tool: tests/tool.c
+	$(LINK) -o $@ tests/tool.c $(LDLIBS)
+$(BUILD)/fake_server: tests/fake_server.c tests/bench.h
+	$(LINK) -o $@ tests/fake_server.c $(LDLIBS)
+$(BUILD)/transcript: tests/transcript.c tests/bench.h
+	$(LINK) -o $@ tests/transcript.c $(LDLIBS)
+$(BUILD)/load: tests/load.c tests/bench.h
+	$(LINK) -o $@ tests/load.c $(LDLIBS)
+
+install: nutcracker
+	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
+		$(DESTDIR)$(SYSCONFDIR)
+	cp nutcracker $(DESTDIR)$(SBINDIR)/nutcracker
+	chmod 755 $(DESTDIR)$(SBINDIR)/nutcracker
+	cp nutcracker.8 $(DESTDIR)$(MANDIR)/man8/nutcracker.8
+	chmod 644 $(DESTDIR)$(MANDIR)/man8/nutcracker.8
+	[ -e $(DESTDIR)$(SYSCONFDIR)/nutcracker.yml ] || \
+		cp conf/nutcracker.yml $(DESTDIR)$(SYSCONFDIR)/nutcracker.yml
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/nutcracker \
+		$(DESTDIR)$(MANDIR)/man8/nutcracker.8
 
 clean:
-	rm -rf nutcracker *.o $(BUILD)
+	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all clean
+.PHONY: all static check demo install uninstall clean

@@ -242,8 +242,9 @@ contains() {
 	grep -q -F -e "$2" "$1" 2>/dev/null
 }
 
-# Whether a child has ended but was not yet waited for; a guess, no more.
+# Whether a child has ended, even if nobody waited for it yet; a guess, no more.
 lib_ended() {
+	kill -0 "$1" 2>/dev/null || return 0
 	case $(ps -o stat= -p "$1" 2>/dev/null) in
 	Z*) return 0 ;;
 	esac
@@ -328,7 +329,8 @@ start_fake() {
 	rm -f "$lib_name.notes"
 	"$BUILD/fake_server" -w "$lib_name.notes" "$@" "$port" 2>"$lib_name.err" &
 	lib_started "$lib_name" fake
-	wait_until "$timeout_ms" contains "$lib_name.notes" ready || {
+	wait_until "$timeout_ms" eval 'contains "$lib_name.notes" ready || lib_ended $!'
+	contains "$lib_name.notes" ready || {
 		cat "$lib_name.err"
 		fail "$lib_name does not start"
 	}

@@ -70,7 +70,7 @@ run_one() {
 		limit=$(sed -n 's/^# limit: \([0-9]*\)$/\1/p' "$1")
 		"$tool" limit "${limit:-$LIMIT}" $TEST_SHELL "$1" ;;
 	*)
-		"$tool" limit "$LIMIT" "$1" ;;
+		"$tool" limit "$LIMIT" "$1" "$here/vectors" ;;
 	esac
 }
 
