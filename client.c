@@ -18,8 +18,6 @@
 enum {
 	ACCEPT_BATCH = 64,         /* of one listener in one turn */
 	ACCEPT_RETRY = 100,        /* ms until a failed accept is tried again */
-	MAX_PENDING = 1024,        /* requests of one client under way */
-	MAX_UNREAD = 256 * 1024,   /* bytes of replies made, or to be expected */
 	FIRST_LARGEST = 16 * 1024, /* what the first replies are taken for */
 	REPLY_COST = 64,           /* bytes a reply costs beside its own */
 	LINGER = 1000,             /* ms for the client to read the last reply */
@@ -154,7 +152,8 @@ static bool has_room(const struct client *c)
 	size_t unread = c->conn.out.bytes + c->held +
 		(size_t)c->pending * (c->largest + REPLY_COST);
 
-	return unread < MAX_UNREAD && c->pending < MAX_PENDING && !c->stalled;
+	return !c->stalled && unread < (size_t)c->pool->conf->client_max_unread &&
+		c->pending < (uint32_t)c->pool->conf->client_max_requests;
 }
 
 static bool wants_input(const struct client *c)

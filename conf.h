@@ -42,6 +42,10 @@ struct conf_pool {
 	int backlog;
 	int client_connections;   /* 0 is no limit */
 	int client_idle_timeout;  /* ms; 0 is none */
+	int client_max_requests;  /* of one client under way */
+	int client_max_unread;    /* bytes of replies of one client */
+	int server_max_queue;     /* bytes unsent on one conn to a server */
+	int dns_refresh;          /* ms; 0 is only when connecting */
 	bool redis;
 	bool tcpkeepalive;
 	int tcpkeepidle;          /* s; 0 leaves it to the system; so the next two */

@@ -7,6 +7,7 @@
 enum {
 	MAX_HEADER = 64,                /* "*1048576\r\n" and its like, with room */
 	MAX_ELEMENTS = 1 << 30,         /* of one aggregate in a reply */
+	MAX_VALUE_LINE = 2048,          /* a key, numbers, flags of a value */
 };
 
 /* A request is never longer than this, whatever its parts add up to; Redis
@@ -563,7 +564,7 @@ static enum parse_result data_block(struct parse *p, const char *data,
 	uint64_t bytes = 0;
 	size_t next;
 
-	if (!data_length(s, length, word, &bytes))
+	if (length > MAX_VALUE_LINE || !data_length(s, length, word, &bytes))
 		return bad(p, "bad length of a value in a reply");
 	next = p->pos + length + (size_t)bytes + 2;
 	if (next > len)

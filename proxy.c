@@ -214,9 +214,14 @@ static void print_route(struct pool *pool, const char *key, size_t len)
 {
 	uint32_t hash;
 	const struct server *s = pool_route(pool, key, len, &hash);
+	const struct conf_addr *addr = &s->conf->addr;
 
 	fwrite(key, 1, len, stdout);
-	printf("\t%s\t%s\n", s->conf->name, s->conf->addr.text);
+	if (addr->is_unix)
+		printf("\t%s\t%s\n", s->conf->name, addr->host);
+	else
+		printf("\t%s\t%s:%u\n", s->conf->name, addr->host,
+			(unsigned)addr->port);
 }
 
 /* Where keys go, from the configuration alone. */

@@ -319,6 +319,11 @@ enum conn_state {
 	CONN_READY,
 };
 
+struct address {
+	struct sockaddr_storage addr;
+	socklen_t len;
+};
+
 /* One conn to a backend. */
 struct server_conn {
 	struct conn conn;        /* first */
@@ -331,6 +336,7 @@ struct server_conn {
 	bool probe;              /* carries no requests of clients */
 	bool failed;             /* has been counted as a failure */
 	unsigned tried;          /* addresses of the server tried so far */
+	struct address peer;     /* the one tried last */
 	struct part *head, *tail; /* awaiting replies, oldest first */
 	struct part *live;       /* the first with time left; NULL: none */
 	uint32_t pending;        /* length of that queue */
@@ -349,11 +355,6 @@ struct server_stats {
 	uint64_t requests, request_bytes, responses, response_bytes;
 };
 
-struct address {
-	struct sockaddr_storage addr;
-	socklen_t len;
-};
-
 /* One backend. */
 struct server {
 	struct pool *pool;
@@ -368,6 +369,7 @@ struct server {
 	struct address *addresses;  /* what the name last stood for */
 	unsigned naddresses;
 	struct lookup *lookup;   /* under way, or NULL */
+	struct timer refresh;    /* when to look its name up again */
 	struct server_stats stats;
 };
 

@@ -15,7 +15,6 @@
 #include "util.h"
 
 enum {
-	SERVER_QUEUE_MAX = 1024 * 1024, /* bytes unsent before feeders wait */
 	MIN_RETRY = 10,                 /* ms between two probes */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
@@ -87,7 +86,8 @@ void server_push(struct server_conn *sc, struct part *part, size_t bytes)
 
 bool server_full(const struct server_conn *sc)
 {
-	return sc->conn.out.bytes > SERVER_QUEUE_MAX;
+	return sc->conn.out.bytes >
+		(size_t)sc->server->pool->conf->server_max_queue;
 }
 
 static void wake_stalled(struct server_conn *sc)
@@ -381,6 +381,7 @@ static void server_connect(struct server_conn *sc)
 		int fd = socket_connect((const struct sockaddr *)&to->addr,
 			to->len, &pending);
 
+		sc->peer = *to;
 		if (fd < 0) {
 			error = errno;
 			continue;
@@ -415,10 +416,43 @@ static void server_open(struct server_conn *sc)
 			s->conf->addr.port, s);
 }
 
+static bool has_address(const struct address *list, unsigned count,
+	const struct address *wanted)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (list[i].len == wanted->len &&
+		    memcmp(&list[i].addr, &wanted->addr, wanted->len) == 0)
+			return true;
+	return false;
+}
+
+static void refresh(struct timer *timer)
+{
+	struct server *s = (struct server *)((char *)timer -
+		offsetof(struct server, refresh));
+
+	/* Nobody uses the name now: it is looked up when somebody does. */
+	if (s->conns && !s->lookup)
+		s->lookup = resolve_start(s->conf->addr.host,
+			s->conf->addr.port, s);
+}
+
+/* No new requests: those that it carries are answered, then it is closed. */
+static void server_conn_leave(struct server_conn *sc)
+{
+	if (sc->place)
+		*sc->place = NULL;
+	sc->place = NULL;
+	wake_stalled(sc);
+	if (!sc->live)
+		server_conn_end(sc, "unknown");
+}
+
 void server_resolved(void *owner, struct address *list, unsigned count)
 {
 	struct server *s = owner;
 	struct server_conn *sc, *next;
+	int again = s->pool->conf->dns_refresh;
 
 	s->lookup = NULL;
 	if (!count)
@@ -430,9 +464,18 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 	s->naddresses = count;
 	for (sc = s->conns; sc; sc = next) {
 		next = sc->next;
-		if (sc->state == CONN_RESOLVING)
+		if (sc->state == CONN_RESOLVING) {
 			server_connect(sc);
+		} else if (sc->place && count &&
+			   !has_address(list, count, &sc->peer)) {
+			log_notice("pool '%s': server '%s' has moved",
+				s->pool->conf->name, s->conf->addr.text);
+			server_conn_leave(sc);
+		}
 	}
+	if (again)
+		timer_set(&proxy.loop, &s->refresh,
+			proxy.loop.now_ms + (uint64_t)again, refresh);
 }
 
 struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3)
@@ -670,7 +713,8 @@ void server_flush(struct server_conn *sc)
 	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
 	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
 		server_conn_fail(sc, errno);
-	else if (sc->stalled && sc->conn.out.bytes < SERVER_QUEUE_MAX / 2)
+	else if (sc->stalled && sc->conn.out.bytes <
+		 (size_t)sc->server->pool->conf->server_max_queue / 2)
 		wake_stalled(sc);
 }
 
@@ -732,6 +776,7 @@ void server_close(struct server *s, const char *why)
 	while (s->conns)
 		server_conn_end(s->conns, why);
 	resolve_cancel(s->lookup);
+	timer_stop(&s->refresh);
 	timer_stop(&s->retry);
 	free(s->slots);
 	free(s->addresses);

@@ -14,10 +14,10 @@
 
 #include "util.h"
 
-enum {
-	NO_PART = UINT32_MAX, /* owner of a key that no live server has */
-	ERROR_LINE = 256,
-};
+enum { ERROR_LINE = 256 };
+
+/* Owner of a key that no live server has. */
+static const uint32_t NO_PART = UINT32_MAX;
 
 /* ---- group -------------------------------------------------------------------- */
 

@@ -317,7 +317,7 @@ static const struct {
 	{ TOP "  client_idle_timeout: 1s\n" END,
 		":3: a: client_idle_timeout: needs a number of milliseconds" NUMBER "\"1s\"" },
 	{ TOP "  server_connections: 0\n" END,
-		":3: a: server_connections: needs a number from 1 to 2147483647, found \"0\"" },
+		":3: a: server_connections: needs a number from 1 to 65536, found \"0\"" },
 	{ TOP "  tcpkeepidle: 0\n" END,
 		":3: a: tcpkeepidle: needs a number of seconds from 1 to 32767, found \"0\"" },
 	{ TOP "  tcpkeepintvl: 32768\n" END,
@@ -432,6 +432,10 @@ static void check_defaults(const struct conf_pool *pool)
 	check_number("backlog", pool->backlog, 512);
 	check_number("client_connections", pool->client_connections, 0);
 	check_number("client_idle_timeout", pool->client_idle_timeout, 0);
+	check_number("client_max_requests", pool->client_max_requests, 1024);
+	check_number("client_max_unread", pool->client_max_unread, 262144);
+	check_number("server_max_queue", pool->server_max_queue, 1048576);
+	check_number("dns_refresh", pool->dns_refresh, 30000);
 	check_number("tcpkeepalive", pool->tcpkeepalive, false);
 	check_number("tcpkeepidle", pool->tcpkeepidle, 0);
 	check_number("tcpkeepintvl", pool->tcpkeepintvl, 0);
@@ -484,7 +488,7 @@ static void test_values(void)
 		"  tcpkeepidle: 32767\n  tcpkeepintvl: 5\n  tcpkeepcnt: 127\n"
 		"  reuseport: true\n  redis_auth: \"p\\u00e4ss w\\\"ord\"\n  redis_db: 7\n"
 		"  preconnect: true\n  auto_reject_hosts: true\n"
-		"  server_connections: 2147483647\n  server_retry_timeout: 9\n"
+		"  server_connections: 65536\n  server_retry_timeout: 9\n"
 		"  server_failure_limit: 0\n  on_eject: error\n  multiget_errors: miss\n"
 		"  cross_server: allow\n  allow_flush: true\n" END, &conf);
 	pool = &conf.pools[0];
@@ -507,7 +511,7 @@ static void test_values(void)
 	check_number("redis_db", pool->redis_db, 7);
 	check_number("preconnect", pool->preconnect, true);
 	check_number("auto_reject_hosts", pool->auto_eject_hosts, true);
-	check_number("server_connections", pool->server_connections, 2147483647);
+	check_number("server_connections", pool->server_connections, 65536);
 	check_number("server_retry_timeout", pool->server_retry_timeout, 9);
 	check_number("server_failure_limit", pool->server_failure_limit, 1);
 	check_number("on_eject", pool->on_eject, EJECT_ERROR);
@@ -641,7 +645,9 @@ static void test_size(void)
 static const char *const key_lines[] = {
 	"listen: ", "redis: ", "# redis_auth: ", "redis_db: ", "hash: ",
 	"distribution: ", "# hash_tag: ", "timeout: ", "backlog: ",
-	"client_connections: ", "client_idle_timeout: ", "tcpkeepalive: ",
+	"client_connections: ", "client_idle_timeout: ",
+	"client_max_requests: ", "client_max_unread: ", "server_max_queue: ",
+	"dns_refresh: ", "tcpkeepalive: ",
 	"# tcpkeepidle: ", "# tcpkeepintvl: ", "# tcpkeepcnt: ", "reuseport: ",
 	"preconnect: ", "server_connections: ", "auto_eject_hosts: ",
 	"server_failure_limit: ", "server_retry_timeout: ", "on_eject: ",
