@@ -554,6 +554,12 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 	note_size(c, len);
 	if (r->split)
 		return split_reply(part, type, from, len);
+	if (part->maybe) {
+		/* Only the mn came: there is no reply. */
+		conn_consume(from, len);
+		request_answer(r, "", 0);
+		return true;
+	}
 	if (!reply_fits(r, type)) {
 		conn_consume(from, len);
 		request_fail(r, strerror(EINVAL));

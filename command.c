@@ -396,7 +396,7 @@ static const struct mc_command mc_commands[] = {
 	{NAME("mg"),             MC_META_GET,    CMD_READ, 2, 0, false},
 	{NAME("misbehave"),      MC_REFUSED,     0, 1, 0, false},
 	{NAME("mn"),             MC_META_NOOP,   0, 1, 0, false},
-	{NAME("ms"),             MC_META_SET,    CMD_WRITE, 3, 0, false},
+	{NAME("ms"),             MC_META_SET,    CMD_WRITE, 2, 0, false},
 	{NAME("prepend"),        MC_STORE,       CMD_WRITE, 5, 5, true},
 	{NAME("quit"),           MC_QUIT,        0, 1, 0, false},
 	{NAME("refresh_certs"),  MC_REFUSED,     0, 1, 0, false},

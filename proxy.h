@@ -165,6 +165,7 @@ struct part {
 	uint32_t index;          /* split: among the request's parts */
 	uint8_t kind;            /* enum part_kind */
 	bool over;               /* answered without the server: an orphan */
+	bool maybe;              /* an mn behind it marks where no reply may come */
 };
 
 /* What a request that was split keeps to put the replies together again. */
@@ -291,8 +292,8 @@ void split_redis(struct client *c, const struct command *cmd,
 /* The same for get, gets, gat and gats: `first` is the first key's word. */
 void split_memcached(struct client *c, const struct mc_command *cmd,
 	const struct arg *argv, size_t argc, size_t first);
-/* Send the same bytes to every server. */
-void split_all(struct client *c, const struct command *cmd,
+/* Send the same bytes to every server; without a client nobody is told. */
+void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 	const struct mc_command *mc, enum join how, const char *frame, size_t len);
 void split_scan(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc);

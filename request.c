@@ -156,7 +156,8 @@ static void answer_ejected(struct client *c, const struct command *cmd,
 	bool read = (cmd && cmd->flags & CMD_READ) || (mc && mc->flags & CMD_READ);
 
 	if (c->pool->conf->on_eject == EJECT_MISS && read) {
-		answer_text(c, mc ? "END\r\n" : c->resp3 ? "_\r\n" : "$-1\r\n");
+		answer_text(c, mc && mc->kind == MC_META_GET ? "EN\r\n" :
+			mc ? "END\r\n" : c->resp3 ? "_\r\n" : "$-1\r\n");
 		return;
 	}
 	client_error(c, "Connection refused");
@@ -189,11 +190,19 @@ static void forward(struct client *c, const struct command *cmd,
 		server_stall(sc, c);
 }
 
-/* Bytes that stand for the request are sent, not those of the input. `quiet`:
- * nobody is told of the reply. */
+/* What becomes of the reply to bytes that stand for a request. */
+enum audience {
+	FOR_CLIENT,
+	FOR_NOBODY, /* noreply */
+	MAYBE,      /* meta command in quiet mode: the server sends one or none */
+};
+
+/* Bytes that stand for the request are sent, not those of the input. */
 static void forward_bytes(struct client *c, const struct mc_command *mc,
-	const struct arg *key, const struct arg *pieces, size_t count, bool quiet)
+	const struct arg *key, const struct arg *pieces, size_t count,
+	enum audience audience)
 {
+	bool quiet = audience == FOR_NOBODY;
 	uint32_t hash = 0;
 	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
 	struct server_conn *sc;
@@ -211,6 +220,7 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 	r->part.request = r;
 	/* Without a client, the only one that refers to it is its part. */
 	r->refs = quiet ? 1 : 2;
+	r->part.maybe = audience == MAYBE;
 	for (size_t i = 0; i < count; i++) {
 		queue_put(&sc->conn.out, pieces[i].ptr, pieces[i].len);
 		len += pieces[i].len;
@@ -300,7 +310,7 @@ static bool ask_all(struct client *c, const struct command *cmd,
 		forward(c, cmd, NULL, no_key, sizeof(no_key) - 1, len);
 		return true;
 	} else {
-		split_all(c, cmd, NULL, (enum join)cmd->join, data, len);
+		split_all(c, c->pool, cmd, NULL, (enum join)cmd->join, data, len);
 	}
 	return false;
 }
@@ -511,7 +521,7 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	pieces[1].len = 2;
 	pieces[2].ptr = data + line;
 	pieces[2].len = total - line;
-	forward_bytes(c, mc, &argv[1], pieces, 3, true);
+	forward_bytes(c, mc, &argv[1], pieces, 3, FOR_NOBODY);
 	conn_consume(&c->conn, total);
 	return true;
 }
@@ -536,7 +546,7 @@ static void mc_line(struct client *c, const struct mc_command *mc,
 	pieces[0].len = (size_t)(argv[argc - 1].ptr - 1 - data);
 	pieces[1].ptr = "\r\n";
 	pieces[1].len = 2;
-	forward_bytes(c, mc, &argv[1], pieces, 2, true);
+	forward_bytes(c, mc, &argv[1], pieces, 2, FOR_NOBODY);
 	conn_consume(&c->conn, line);
 }
 
@@ -558,6 +568,119 @@ static void mc_get(struct client *c, const struct mc_command *mc,
 	}
 	split_memcached(c, mc, argv, argc, first);
 	conn_consume(&c->conn, line);
+}
+
+static int base64_value(char ch)
+{
+	if (ch >= 'A' && ch <= 'Z')
+		return ch - 'A';
+	if (ch >= 'a' && ch <= 'z')
+		return ch - 'a' + 26;
+	if (ch >= '0' && ch <= '9')
+		return ch - '0' + 52;
+	return ch == '+' ? 62 : ch == '/' ? 63 : -1;
+}
+
+/* RFC 4648. The length of the bytes, or 0 if it is no such text; the server
+ * will say so. */
+static size_t base64_decode(const struct arg *text, char *out)
+{
+	size_t len = text->len, n = 0;
+	uint32_t bits = 0;
+
+	if (len % 4)
+		return 0;
+	while (len && text->ptr[len - 1] == '=' && text->len - len < 2)
+		len--;
+	for (size_t i = 0; i < len; i++) {
+		int v = base64_value(text->ptr[i]);
+		if (v < 0)
+			return 0;
+		bits = bits << 6 | (uint32_t)v;
+		if (i % 4)
+			out[n++] = (char)(bits >> (6 - 2 * (i % 4)));
+	}
+	return n;
+}
+
+static bool has_flag(const struct arg *argv, size_t argc, size_t first, char flag)
+{
+	for (size_t i = first; i < argc; i++)
+		if (argv[i].len == 1 && argv[i].ptr[0] == flag)
+			return true;
+	return false;
+}
+
+/* Meta commands: mg ms md ma me. A key in base64 lives where the bytes that it
+ * stands for live. In quiet mode only the server knows which replies it leaves
+ * out, and that may depend on its version: an mn behind the request marks the
+ * place. False: the data block has not all come. */
+static bool mc_meta(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, char *data, size_t len)
+{
+	bool set = mc->kind == MC_META_SET;
+	size_t total = c->parse.pos, flags = set ? 3 : 2;
+	char decoded[MEMCACHED_MAX_KEY];
+	struct arg key = argv[1], pieces[2];
+	uint64_t bytes = 0;
+
+	if (!good_key(&key) || argc < flags ||
+	    (set && !parse_number(argv[2].ptr, argv[2].len, UINT32_MAX, &bytes))) {
+		static const struct arg none = { "", 0 };
+		refuse_store(c, total, bad_format, argc > 2 && set ? &argv[2] :
+			&none, false);
+		return true;
+	}
+	if (bytes > PARSE_MAX_BULK) {
+		refuse_store(c, total, too_large, &argv[2], false);
+		return true;
+	}
+	if (set)
+		total += (size_t)bytes + 2;
+	if (total > len) {
+		c->conn.need = total;
+		return false;
+	}
+	if (set && (data[total - 2] != '\r' || data[total - 1] != '\n')) {
+		answer_text(c, bad_chunk);
+		conn_consume(&c->conn, total - 2);
+		return true;
+	}
+	if (has_flag(argv, argc, flags, 'b')) {
+		size_t n = base64_decode(&argv[1], decoded);
+		if (n)
+			key = (struct arg){ decoded, n };
+	}
+	if (!has_flag(argv, argc, flags, 'q')) {
+		forward(c, NULL, mc, key.ptr, key.len, total);
+		return true;
+	}
+	pieces[0] = (struct arg){ data, total };
+	pieces[1] = (struct arg){ "mn\r\n", 4 };
+	forward_bytes(c, mc, &key, pieces, 2, MAYBE);
+	conn_consume(&c->conn, total);
+	return true;
+}
+
+/* flush_all, to every server. */
+static void mc_flush(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc)
+{
+	bool quiet = argc > 1 && is_noreply(&argv[argc - 1]);
+	struct text line = { 0 };
+
+	if (!c->pool->conf->allow_flush) {
+		if (!quiet)
+			answer_text(c, "CLIENT_ERROR flush_all is not allowed "
+				"(allow_flush of the pool)\r\n");
+		return;
+	}
+	for (size_t i = 0; i < argc - quiet; i++)
+		text_printf(&line, "%s%.*s", i ? " " : "", (int)argv[i].len,
+			argv[i].ptr);
+	text_printf(&line, "\r\n");
+	split_all(quiet ? NULL : c, c->pool, NULL, mc, JOIN_OK, line.ptr, line.len);
+	text_free(&line);
 }
 
 /* A whole line has come. False: the data behind it has not. */
@@ -594,14 +717,27 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	case MC_DELETE:
 		mc_line(c, mc, argv, argc, data);
 		return true;
+	case MC_META_GET:
+	case MC_META_DELETE:
+	case MC_META_ARITH:
+	case MC_META_DEBUG:
+	case MC_META_SET:
+		return mc_meta(c, mc, argv, argc, data, len);
+	case MC_META_NOOP:
+		answer_text(c, "MN\r\n");
+		break;
+	case MC_FLUSH:
+		mc_flush(c, mc, argv, argc);
+		break;
 	case MC_VERSION:
 		forward(c, NULL, mc, no_key, sizeof(no_key) - 1, line);
 		return true;
 	default:
 		local_memcached(c, mc, argv, argc);
-		conn_consume(&c->conn, line);
-		return true;
+		break;
 	}
+	conn_consume(&c->conn, line);
+	return true;
 }
 
 static bool parse_memcached(struct client *c, char *data, size_t len)

@@ -575,6 +575,16 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 		server_conn_fail(sc, EINVAL);
 		return false;
 	}
+	if (sc->head->maybe && !(len == 4 && memcmp(data, "MN\r\n", 4) == 0)) {
+		/* It did reply; the mn is still to come. */
+		part = sc->head;
+		part->maybe = false;
+		fits = part_reply(part, type, &sc->conn, len);
+		part->over = true;
+		if (!fits)
+			server_conn_fail(sc, EINVAL);
+		return fits;
+	}
 	part = unqueue_part(sc);
 	if (part->kind != PART_REQUEST) {
 		bool probe = part->kind == PART_PROBE;

@@ -325,10 +325,9 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 		join(r);
 }
 
-void split_all(struct client *c, const struct command *cmd,
+void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 	const struct mc_command *mc, enum join how, const char *frame, size_t len)
 {
-	struct pool *pool = c->pool;
 	struct request *r = request_new(c);
 	struct split *s = split_new(r, how, pool->conf->nservers, 0);
 
@@ -346,10 +345,12 @@ void split_all(struct client *c, const struct command *cmd,
 			part_release(&s->parts[i]);
 			continue;
 		}
-		sc = server_conn_for(&pool->servers[i], 0, c->resp3);
+		sc = server_conn_for(&pool->servers[i], 0, c && c->resp3);
 		queue_put(&sc->conn.out, frame, len);
-		push(c, sc, &s->parts[i], len);
+		server_push(sc, &s->parts[i], len);
 	}
+	if (!c)
+		request_release(r);
 	request_release(r);
 }
 
