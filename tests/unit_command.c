@@ -690,7 +690,7 @@ static const struct {
 	{"md", MC_META_DELETE, 2, 0, false},
 	{"ma", MC_META_ARITH, 2, 0, false},
 	{"me", MC_META_DEBUG, 2, 0, false},
-	{"ms", MC_META_SET, 3, 0, false},
+	{"ms", MC_META_SET, 2, 0, false},
 	{"mn", MC_META_NOOP, 1, 0, false},
 	{"shutdown", MC_REFUSED, 1, 0, false},
 	{"watch", MC_REFUSED, 1, 0, false},
