@@ -32,7 +32,7 @@ OBJ = proxy.o pool.o client.o request.o split.o local.o server.o resolve.o \
 UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
-	$(BUILD)/getkeys
+	$(BUILD)/getkeys $(BUILD)/slow_resolver.so
 
 all: nutcracker
 
@@ -81,6 +81,10 @@ $(BUILD)/transcript: tests/transcript.c tests/bench.h
 	$(LINK) -o $@ tests/transcript.c $(LDLIBS)
 $(BUILD)/load: tests/load.c tests/bench.h
 	$(LINK) -o $@ tests/load.c $(LDLIBS)
+# To be preloaded; where that cannot be made, the cases with names are skipped.
+$(BUILD)/slow_resolver.so: tests/slow_resolver.c
+	mkdir -p $(BUILD)
+	-$(CC) $(STD) $(WARN) -fPIC -shared -o $@ tests/slow_resolver.c
 
 install: nutcracker
 	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \

@@ -287,6 +287,15 @@ void client_ready(struct client *c, unsigned events)
 	}
 }
 
+void client_reconfigured(struct client *c)
+{
+	if (!c->lingering) {
+		timer_stop(&c->timer);
+		idle_watch(c);
+	}
+	client_wake(c);
+}
+
 static void client_timer(struct timer *timer)
 {
 	struct client *c = (struct client *)((char *)timer -

@@ -75,7 +75,7 @@ static const struct command commands[] = {
 	LOCAL("CLIENT|ID", 2, 0, LOCAL_CLIENT),
 	LOCAL("CLIENT|INFO", 2, 0, LOCAL_CLIENT),
 	REFUSED("CLIENT|KILL", -3, CMD_ADMIN, K_NONE),
-	REFUSED("CLIENT|LIST", -2, CMD_ADMIN, K_NONE),
+	LOCAL("CLIENT|LIST", -2, 0, LOCAL_CLIENT),
 	LOCAL("CLIENT|NO-EVICT", 3, 0, LOCAL_CLIENT),
 	LOCAL("CLIENT|NO-TOUCH", 3, 0, LOCAL_CLIENT),
 	REFUSED("CLIENT|PAUSE", -3, CMD_ADMIN, K_NONE),
@@ -133,7 +133,7 @@ static const struct command commands[] = {
 	ANY("FUNCTION|LIST", -2),
 	ALL("FUNCTION|LOAD", -3, CMD_WRITE, JOIN_OK),
 	ALL("FUNCTION|RESTORE", -3, CMD_WRITE, JOIN_OK),
-	ANY("FUNCTION|STATS", 2),
+	ALL("FUNCTION|STATS", 2, 0, JOIN_LONGEST),
 	WRITE("GEOADD", -5, K1),
 	READ("GEODIST", -4, K1),
 	READ("GEOHASH", -2, K1),
@@ -737,6 +737,9 @@ command_blocks(const struct command *cmd, const struct arg *argv, size_t argc)
 
 	if (!(cmd->flags & CMD_BLOCKING))
 		return false;
+	/* WAIT for no replica is answered at once. */
+	if (cmd->join == JOIN_MIN)
+		return argc < 2 || argv[1].len != 1 || argv[1].ptr[0] != '0';
 	if (spec->find != KEYS_STREAMS)
 		return true;
 	return option_find(argv, argc, spec->begin, "BLOCK")

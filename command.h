@@ -36,6 +36,7 @@ enum join {
 	JOIN_ANY,    /* one success is enough: first success, else first error */
 	JOIN_SCAN,   /* one cursor over all servers */
 	JOIN_RANDOM, /* RANDOMKEY: of any server that has one */
+	JOIN_LONGEST, /* FUNCTION STATS: of the server that has most to say */
 };
 
 /*
@@ -117,7 +118,8 @@ long command_keys(const struct command *cmd, const struct arg *argv,
 	size_t argc, uint32_t *out, size_t max);
 
 /* True if the server may hold back the reply to these words until something
- * happens: for XREAD and XREADGROUP only with the word BLOCK. */
+ * happens: for XREAD and XREADGROUP only with the word BLOCK, for WAIT only
+ * with a number of replicas. */
 bool command_blocks(const struct command *cmd, const struct arg *argv,
 	size_t argc);
 

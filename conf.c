@@ -823,14 +823,18 @@ int conf_read(const char *path, struct conf *conf, char **error)
 	return -1;
 }
 
-static void pool_free(struct conf_pool *pool)
+static void server_clear(struct conf_server *server)
+{
+	addr_free(&server->addr);
+	free(server->name);
+}
+
+static void pool_clear(struct conf_pool *pool)
 {
 	size_t i;
 
-	for (i = 0; i < pool->nservers; i++) {
-		addr_free(&pool->servers[i].addr);
-		free(pool->servers[i].name);
-	}
+	for (i = 0; i < pool->nservers; i++)
+		server_clear(&pool->servers[i]);
 	free(pool->servers);
 	addr_free(&pool->listen);
 	free(pool->redis_auth);
@@ -842,7 +846,41 @@ void conf_free(struct conf *conf)
 	size_t i;
 
 	for (i = 0; i < conf->npools; i++)
-		pool_free(&conf->pools[i]);
+		pool_clear(&conf->pools[i]);
 	free(conf->pools);
 	memset(conf, 0, sizeof(*conf));
+}
+
+struct conf_pool *conf_pool_take(struct conf_pool *pool)
+{
+	struct conf_pool *taken = xmalloc(sizeof(*taken));
+
+	*taken = *pool;
+	memset(pool, 0, sizeof(*pool));
+	return taken;
+}
+
+void conf_pool_free(struct conf_pool *pool)
+{
+	if (pool)
+		pool_clear(pool);
+	free(pool);
+}
+
+struct conf_server *conf_server_copy(const struct conf_server *server)
+{
+	struct conf_server *copy = xmalloc(sizeof(*copy));
+
+	*copy = *server;
+	copy->name = xstrdup(server->name);
+	copy->addr.text = xstrdup(server->addr.text);
+	copy->addr.host = xstrdup(server->addr.host);
+	return copy;
+}
+
+void conf_server_free(struct conf_server *server)
+{
+	if (server)
+		server_clear(server);
+	free(server);
 }

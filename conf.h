@@ -82,6 +82,14 @@ struct conf {
 int conf_read(const char *path, struct conf *conf, char **error);
 void conf_free(struct conf *conf);
 
+/* A pool of its own, moved out of a configuration (conf_free may follow), and
+ * a server's copy: both live as long as what they describe is in use, which may
+ * be longer than the configuration is. */
+struct conf_pool *conf_pool_take(struct conf_pool *pool);
+void conf_pool_free(struct conf_pool *pool);
+struct conf_server *conf_server_copy(const struct conf_server *server);
+void conf_server_free(struct conf_server *server);
+
 /* The order of pools and servers everywhere: shorter first, equal lengths by
  * unsigned bytes. Negative, 0 or positive. */
 int conf_name_cmp(const char *a, const char *b);

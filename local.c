@@ -3,6 +3,8 @@
  * and questions about the proxy. */
 #include "proxy.h"
 
+#include <ctype.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +43,19 @@ static void put_map(struct text *t, const struct client *c, size_t pairs)
 		c->resp3 ? pairs : pairs * 2);
 }
 
+/* Text for people, which RESP3 tells from data. */
+static void put_verbatim(struct text *t, const struct client *c,
+	const struct text *words)
+{
+	if (c->resp3) {
+		text_printf(t, "=%zu\r\ntxt:", words->len + 4);
+		text_add(t, words->ptr, words->len);
+		text_add(t, "\r\n", 2);
+	} else {
+		put_bulk(t, words->ptr, words->len);
+	}
+}
+
 static void send_text(struct client *c, struct text *t)
 {
 	client_answer(c, t->ptr, t->len);
@@ -70,9 +85,14 @@ static bool same_password(const struct arg *given, const char *password)
 static bool log_in(struct client *c, const struct arg *user,
 	const struct arg *password)
 {
-	c->authenticated = (!user || is_word(user, "default")) &&
-		same_password(password, c->pool->conf->redis_auth);
-	return c->authenticated;
+	const char *wanted = c->pool->conf->redis_auth;
+	bool good = (!user || is_word(user, "default")) &&
+		(!wanted || same_password(password, wanted));
+
+	/* Without a password one is let in from the start, and stays so. */
+	if (wanted)
+		c->authenticated = good;
+	return good;
 }
 
 static const char wrong_pass[] =
@@ -82,7 +102,7 @@ static void answer_auth(struct client *c, const struct arg *argv, size_t argc)
 {
 	if (argc > 3)
 		say(c, "-ERR syntax error\r\n");
-	else if (!c->pool->conf->redis_auth)
+	else if (argc == 2 && !c->pool->conf->redis_auth)
 		say(c, "-ERR Client sent AUTH, but no password is set\r\n");
 	else if (log_in(c, argc == 3 ? &argv[1] : NULL, &argv[argc - 1]))
 		say(c, "+OK\r\n");
@@ -103,30 +123,47 @@ static bool set_name(struct client *c, const struct arg *name)
 static const char bad_name[] = "-ERR Client names cannot contain spaces, "
 	"newlines or special characters.\r\n";
 
-/* The options of HELLO; NULL, or the error. */
-static const char *hello_options(struct client *c, const struct arg *argv,
-	size_t argc)
+/* An error that quotes a word of the client's. */
+static void say_quoting(struct client *c, const char *before,
+	const struct arg *word)
+{
+	char shown[129];
+	size_t n = word->len < sizeof(shown) - 1 ? word->len : sizeof(shown) - 1;
+	struct text t = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		shown[i] = word->ptr[i] < ' ' ? ' ' : word->ptr[i];
+	shown[n] = '\0';
+	text_printf(&t, "-ERR %s '%s'\r\n", before, shown);
+	send_text(c, &t);
+}
+
+/* The options of HELLO. False: an error has been sent. */
+static bool hello_options(struct client *c, const struct arg *argv, size_t argc)
 {
 	for (size_t i = 2; i < argc; i++) {
 		if (is_word(&argv[i], "AUTH") && i + 2 < argc) {
-			if (c->pool->conf->redis_auth &&
-			    !log_in(c, &argv[i + 1], &argv[i + 2]))
-				return wrong_pass;
+			if (!log_in(c, &argv[i + 1], &argv[i + 2])) {
+				say(c, wrong_pass);
+				return false;
+			}
 			i += 2;
 		} else if (is_word(&argv[i], "SETNAME") && i + 1 < argc) {
-			if (!set_name(c, &argv[++i]))
-				return bad_name;
+			if (!set_name(c, &argv[++i])) {
+				say(c, bad_name);
+				return false;
+			}
 		} else {
-			return "-ERR Syntax error in HELLO option\r\n";
+			say_quoting(c, "Syntax error in HELLO option", &argv[i]);
+			return false;
 		}
 	}
-	return NULL;
+	return true;
 }
 
 static void answer_hello(struct client *c, const struct arg *argv, size_t argc)
 {
 	uint64_t version = c->resp3 ? 3 : 2;
-	const char *error = NULL;
 	struct text t = { 0 };
 
 	if (argc > 1 && !parse_number(argv[1].ptr, argv[1].len, INT_MAX, &version)) {
@@ -137,14 +174,13 @@ static void answer_hello(struct client *c, const struct arg *argv, size_t argc)
 		say(c, "-NOPROTO unsupported protocol version\r\n");
 		return;
 	}
-	error = hello_options(c, argv, argc);
-	if (!error && !c->authenticated)
-		error = "-NOAUTH HELLO must be called with the client already "
+	if (!hello_options(c, argv, argc))
+		return;
+	if (!c->authenticated) {
+		say(c, "-NOAUTH HELLO must be called with the client already "
 			"authenticated, otherwise the HELLO <proto> AUTH <user> "
 			"<pass> option can be used to authenticate the client and "
-			"select the RESP protocol version at the same time\r\n";
-	if (error) {
-		say(c, error);
+			"select the RESP protocol version at the same time\r\n");
 		return;
 	}
 	c->resp3 = version == 3;
@@ -173,8 +209,7 @@ static void answer_select(struct client *c, const struct arg *db)
 	if (!parse_number(db->ptr, db->len, INT_MAX, &n))
 		say(c, "-ERR value is not an integer or out of range\r\n");
 	else if (n != (uint64_t)c->pool->conf->redis_db)
-		say(c, "-ERR DB index is out of range: the pool has one "
-			"database (redis_db)\r\n");
+		say(c, "-ERR DB index is out of range\r\n");
 	else
 		say(c, "+OK\r\n");
 }
@@ -188,38 +223,62 @@ static void answer_reset(struct client *c)
 	say(c, "+RESET\r\n");
 }
 
+/* CLIENT INFO, and CLIENT LIST: others' lines are not for everybody. */
+static void answer_client_info(struct client *c)
+{
+	struct text line = { 0 }, t = { 0 };
+
+	text_printf(&line, "id=%llu addr=%s fd=%d name=%s db=%d resp=%d\n",
+		(unsigned long long)c->id, socket_peer(c->conn.watch.fd),
+		c->conn.watch.fd, c->name ? c->name : "",
+		c->pool->conf->redis_db, c->resp3 ? 3 : 2);
+	put_verbatim(&t, c, &line);
+	text_free(&line);
+	send_text(c, &t);
+}
+
+static void answer_name(struct client *c)
+{
+	struct text t = { 0 };
+
+	if (!c->name) {
+		say(c, c->resp3 ? "_\r\n" : "$-1\r\n");
+		return;
+	}
+	put_word(&t, c->name);
+	send_text(c, &t);
+}
+
+static void answer_number(struct client *c, uint64_t n)
+{
+	struct text t = { 0 };
+
+	text_printf(&t, ":%llu\r\n", (unsigned long long)n);
+	send_text(c, &t);
+}
+
 static void answer_client(struct client *c, const struct command *cmd,
 	const struct arg *argv)
 {
 	const char *sub = strchr(cmd->name, '|');
-	struct text t = { 0 };
 
 	sub = sub ? sub + 1 : "";
-	if (strcmp(sub, "ID") == 0) {
-		text_printf(&t, ":%llu\r\n", (unsigned long long)c->id);
-		send_text(c, &t);
-	} else if (strcmp(sub, "GETNAME") == 0) {
-		if (c->name) {
-			put_word(&t, c->name);
-			send_text(c, &t);
-		} else {
-			say(c, c->resp3 ? "_\r\n" : "$-1\r\n");
-		}
-	} else if (strcmp(sub, "SETNAME") == 0) {
+	if (strcmp(sub, "ID") == 0)
+		answer_number(c, c->id);
+	else if (strcmp(sub, "GETNAME") == 0)
+		answer_name(c);
+	else if (strcmp(sub, "SETNAME") == 0)
 		say(c, set_name(c, &argv[2]) ? "+OK\r\n" : bad_name);
-	} else if (strcmp(sub, "INFO") == 0) {
-		struct text line = { 0 };
-		text_printf(&line, "id=%llu addr=%s fd=%d name=%s db=%d resp=%d\n",
-			(unsigned long long)c->id, socket_peer(c->conn.watch.fd),
-			c->conn.watch.fd, c->name ? c->name : "",
-			c->pool->conf->redis_db, c->resp3 ? 3 : 2);
-		put_bulk(&t, line.ptr, line.len);
-		text_free(&line);
-		send_text(c, &t);
-	} else {
-		/* SETINFO, NO-EVICT, NO-TOUCH, CAPA: harmless to agree to. */
+	else if (strcmp(sub, "INFO") == 0 || strcmp(sub, "LIST") == 0)
+		answer_client_info(c);
+	else if (strncmp(sub, "NO-", 3) == 0 && !is_word(&argv[2], "ON") &&
+		 !is_word(&argv[2], "OFF"))
+		say(c, "-ERR syntax error\r\n");
+	else if (strcmp(sub, "SETINFO") == 0 && !is_word(&argv[2], "LIB-NAME") &&
+		 !is_word(&argv[2], "LIB-VER"))
+		say_quoting(c, "Unrecognized option", &argv[2]);
+	else /* SETINFO, NO-EVICT, NO-TOUCH, CAPA: harmless to agree to. */
 		say(c, "+OK\r\n");
-	}
 }
 
 /* ---- what commands there are ---------------------------------------------------------- */
@@ -229,29 +288,33 @@ static bool is_subcommand(const struct command *cmd)
 	return strchr(cmd->name, '|') != NULL;
 }
 
-static void put_lower(struct text *t, const struct command *cmd)
+static void put_lower(struct text *t, const struct client *c,
+	const struct command *cmd)
 {
 	char name[64];
 
+	(void)c;
 	command_lower(cmd, name, sizeof(name));
 	put_word(t, name);
 }
 
 /* COMMAND INFO's ten elements; first key, last key and step for the plain
  * cases, as old clients read them. */
-static void put_command(struct text *t, const struct command *cmd)
+static void put_command(struct text *t, const struct client *c,
+	const struct command *cmd)
 {
 	const struct key_spec *k = &cmd->keys[0];
 	bool range = k->find == KEYS_RANGE;
 	int first = range ? k->begin : 0;
 	int last = !range ? 0 : k->last < 0 ? k->last : k->begin + k->last;
+	char set = c->resp3 ? '~' : '*';
 
 	text_printf(t, "*10\r\n");
-	put_lower(t, cmd);
-	text_printf(t, ":%d\r\n*1\r\n+%s\r\n:%d\r\n:%d\r\n:%d\r\n"
-		"*0\r\n*0\r\n*0\r\n*0\r\n", cmd->arity,
+	put_lower(t, c, cmd);
+	text_printf(t, ":%d\r\n%c1\r\n+%s\r\n:%d\r\n:%d\r\n:%d\r\n"
+		"%c0\r\n*0\r\n*0\r\n*0\r\n", cmd->arity, set,
 		cmd->flags & CMD_WRITE ? "write" : "readonly", first, last,
-		range ? k->step : 0);
+		range ? k->step : 0, set);
 }
 
 static size_t count_commands(void)
@@ -263,12 +326,12 @@ static size_t count_commands(void)
 	return count;
 }
 
-static void put_all(struct text *t, void (*put)(struct text *,
-	const struct command *))
+static void put_all(struct text *t, const struct client *c,
+	void (*put)(struct text *, const struct client *, const struct command *))
 {
 	for (size_t i = 0; command_at(i); i++)
 		if (!is_subcommand(command_at(i)))
-			put(t, command_at(i));
+			put(t, c, command_at(i));
 }
 
 static void put_named(struct text *t, const struct client *c,
@@ -278,16 +341,16 @@ static void put_named(struct text *t, const struct client *c,
 	for (size_t i = 0; i < argc; i++) {
 		const struct command *cmd = command_find(&argv[i], 1);
 		if (cmd)
-			put_command(t, cmd);
+			put_command(t, c, cmd);
 		else
-			text_printf(t, c->resp3 ? "_\r\n" : "*-1\r\n");
+			text_printf(t, c->resp3 ? "_\r\n" : "$-1\r\n");
 	}
 }
 
 static void put_docs(struct text *t, const struct client *c,
 	const struct command *cmd)
 {
-	put_lower(t, cmd);
+	put_lower(t, c, cmd);
 	put_map(t, c, 1);
 	put_word(t, "arity");
 	text_printf(t, ":%d\r\n", cmd->arity);
@@ -310,6 +373,50 @@ static void answer_docs(struct client *c, const struct arg *argv, size_t argc)
 			if (!is_subcommand(command_at(i)))
 				put_docs(&t, c, command_at(i));
 	}
+	send_text(c, &t);
+}
+
+/* Is the command one of those that COMMAND LIST FILTERBY asks for? */
+static bool list_wants(const struct command *cmd, const struct arg *by,
+	const char *what)
+{
+	char name[64];
+
+	command_lower(cmd, name, sizeof(name));
+	if (is_word(by, "PATTERN"))
+		return fnmatch(what, name, 0) == 0;
+	if (is_word(by, "ACLCAT"))
+		return (cmd->flags & CMD_READ && strcmp(what, "read") == 0) ||
+			(cmd->flags & CMD_WRITE && strcmp(what, "write") == 0);
+	return false; /* MODULE: there are none. */
+}
+
+static void answer_list(struct client *c, const struct arg *argv, size_t argc)
+{
+	struct text names = { 0 }, t = { 0 };
+	size_t found = 0;
+	char *what;
+
+	if (argc != 2 && (argc != 5 || !is_word(&argv[2], "FILTERBY") ||
+	    !(is_word(&argv[3], "PATTERN") || is_word(&argv[3], "ACLCAT") ||
+	    is_word(&argv[3], "MODULE")))) {
+		say(c, "-ERR syntax error\r\n");
+		return;
+	}
+	what = argc == 5 ? xstrndup(argv[4].ptr, argv[4].len) : NULL;
+	for (size_t i = 0; what && what[i]; i++)
+		what[i] = (char)tolower((unsigned char)what[i]);
+	for (size_t i = 0; command_at(i); i++) {
+		if (is_subcommand(command_at(i)) ||
+		    (what && !list_wants(command_at(i), &argv[3], what)))
+			continue;
+		put_lower(&names, c, command_at(i));
+		found++;
+	}
+	free(what);
+	text_printf(&t, "*%zu\r\n", found);
+	text_add(&t, names.ptr, names.len);
+	text_free(&names);
 	send_text(c, &t);
 }
 
@@ -358,43 +465,144 @@ static void answer_command(struct client *c, const struct command *cmd,
 		answer_docs(c, argv, argc);
 		return;
 	}
+	if (strcmp(sub, "LIST") == 0) {
+		answer_list(c, argv, argc);
+		return;
+	}
 	if (strcmp(sub, "COUNT") == 0) {
-		text_printf(&t, ":%zu\r\n", count_commands());
-	} else if (strcmp(sub, "INFO") == 0 && argc > 2) {
+		answer_number(c, count_commands());
+		return;
+	}
+	if (strcmp(sub, "INFO") == 0 && argc > 2) {
 		put_named(&t, c, argv + 2, argc - 2);
 	} else {
 		text_printf(&t, "*%zu\r\n", count_commands());
-		put_all(&t, strcmp(sub, "LIST") == 0 ? put_lower : put_command);
+		put_all(&t, c, put_command);
 	}
 	send_text(c, &t);
 }
 
 /* ---- the proxy itself --------------------------------------------------------------------- */
 
-static void answer_info(struct client *c)
+static void info_server(struct text *t)
 {
-	struct text t = { 0 }, reply = { 0 };
-
-	text_printf(&t, "# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\n"
+	text_printf(t, "# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\n"
 		"nutcracker_version:%s\r\nprocess_id:%ld\r\n"
-		"uptime_in_seconds:%llu\r\n\r\n# Clients\r\n"
-		"connected_clients:%llu\r\nmaxclients:%llu\r\n\r\n"
-		"# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n",
-		redis_version, VERSION, (long)getpid(), (unsigned long long)
-		((proxy.loop.now_us - proxy.start_us) / 1000000),
-		(unsigned long long)proxy.clients,
+		"uptime_in_seconds:%llu\r\n", redis_version, VERSION,
+		(long)getpid(), (unsigned long long)
+		((proxy.loop.now_us - proxy.start_us) / 1000000));
+}
+
+static void info_clients(struct text *t)
+{
+	text_printf(t, "# Clients\r\nconnected_clients:%llu\r\n"
+		"maxclients:%llu\r\n", (unsigned long long)proxy.clients,
 		(unsigned long long)proxy.max_clients);
-	text_printf(&t, "# Pools\r\n");
+}
+
+/* Bytes that were received and have not been passed on. */
+static uint64_t buffered(const struct pool *pool)
+{
+	uint64_t total = 0;
+
+	for (const struct client *c = pool->clients; c; c = c->next)
+		total += c->held + c->conn.out.bytes +
+			(c->conn.in ? c->conn.in->end - c->conn.in->start : 0);
+	for (size_t i = 0; i < pool->conf->nservers; i++)
+		for (const struct server_conn *sc = pool->servers[i]->conns; sc;
+		     sc = sc->next)
+			total += sc->conn.out.bytes + (sc->conn.in ?
+				sc->conn.in->end - sc->conn.in->start : 0);
+	return total;
+}
+
+static void info_memory(struct text *t)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < proxy.npools; i++)
+		total += buffered(proxy.pools[i]);
+	text_printf(t, "# Memory\r\nbuffered_bytes:%llu\r\nmaxmemory:0\r\n",
+		(unsigned long long)total);
+}
+
+static void info_persistence(struct text *t)
+{
+	/* Clients wait for this one before they send anything. */
+	text_printf(t, "# Persistence\r\nloading:0\r\n");
+}
+
+static void info_stats(struct text *t)
+{
+	uint64_t requests = 0, refused = 0;
+
 	for (size_t i = 0; i < proxy.npools; i++) {
 		const struct pool *pool = proxy.pools[i];
-		text_printf(&t, "pool_%s:clients=%llu,servers=%zu,live=%u,"
+		refused += pool->stats.refused;
+		for (size_t n = 0; n < pool->conf->nservers; n++)
+			requests += pool->servers[n]->stats.requests;
+	}
+	text_printf(t, "# Stats\r\ntotal_connections_received:%llu\r\n"
+		"total_commands_processed:%llu\r\nrejected_connections:%llu\r\n",
+		(unsigned long long)proxy.total_connections,
+		(unsigned long long)requests, (unsigned long long)refused);
+}
+
+static void info_replication(struct text *t)
+{
+	text_printf(t, "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n");
+}
+
+static void info_cluster(struct text *t)
+{
+	text_printf(t, "# Cluster\r\ncluster_enabled:0\r\n");
+}
+
+static void info_pools(struct text *t)
+{
+	text_printf(t, "# Pools\r\n");
+	for (size_t i = 0; i < proxy.npools; i++) {
+		const struct pool *pool = proxy.pools[i];
+		text_printf(t, "pool_%s:clients=%llu,servers=%zu,live=%u,"
 			"ejects=%llu,errors=%llu\r\n", pool->conf->name,
 			(unsigned long long)pool->stats.client_connections,
 			pool->conf->nservers, pool_live(pool),
 			(unsigned long long)pool->stats.server_ejects,
 			(unsigned long long)pool->stats.forward_error);
 	}
-	put_bulk(&reply, t.ptr, t.len);
+}
+
+/* With names behind INFO, only the sections of these names. */
+static bool info_wants(const char *name, const struct arg *argv, size_t argc)
+{
+	for (size_t i = 1; i < argc; i++)
+		if (is_word(&argv[i], name) || is_word(&argv[i], "default") ||
+		    is_word(&argv[i], "all") || is_word(&argv[i], "everything"))
+			return true;
+	return argc == 1;
+}
+
+static void answer_info(struct client *c, const struct arg *argv, size_t argc)
+{
+	static const struct {
+		const char *name;
+		void (*put)(struct text *t);
+	} sections[] = {
+		{ "server", info_server }, { "clients", info_clients },
+		{ "memory", info_memory }, { "persistence", info_persistence },
+		{ "stats", info_stats }, { "replication", info_replication },
+		{ "cluster", info_cluster }, { "pools", info_pools },
+	};
+	struct text t = { 0 }, reply = { 0 };
+
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		if (!info_wants(sections[i].name, argv, argc))
+			continue;
+		if (t.len)
+			text_add(&t, "\r\n", 2);
+		sections[i].put(&t);
+	}
+	put_verbatim(&reply, c, &t);
 	text_free(&t);
 	send_text(c, &reply);
 }
@@ -422,15 +630,23 @@ static void answer_bulk(struct client *c, const struct arg *arg)
 	send_text(c, &t);
 }
 
-static void answer_ping(struct client *c, const struct command *cmd,
-	const struct arg *argv, size_t argc)
+static void answer_lolwut(struct client *c)
+{
+	struct text art = { 0 }, t = { 0 };
+
+	text_printf(&art, "nutcracker %s\n", VERSION);
+	put_verbatim(&t, c, &art);
+	text_free(&art);
+	send_text(c, &t);
+}
+
+static void answer_ping(struct client *c, const struct arg *argv, size_t argc)
 {
 	if (argc == 1) {
 		say(c, "+PONG\r\n");
 	} else if (argc == 2) {
 		answer_bulk(c, &argv[1]);
 	} else {
-		(void)cmd;
 		say(c, "-ERR wrong number of arguments for 'ping' command\r\n");
 	}
 }
@@ -438,11 +654,8 @@ static void answer_ping(struct client *c, const struct command *cmd,
 void local_answer(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc)
 {
-	static const char lolwut[] = "nutcracker " VERSION "\n";
-	const struct arg art = { lolwut, sizeof(lolwut) - 1 };
-
 	switch ((enum local)cmd->local) {
-	case LOCAL_PING: answer_ping(c, cmd, argv, argc); break;
+	case LOCAL_PING: answer_ping(c, argv, argc); break;
 	case LOCAL_ECHO: answer_bulk(c, &argv[1]); break;
 	case LOCAL_QUIT:
 		say(c, "+OK\r\n");
@@ -455,10 +668,10 @@ void local_answer(struct client *c, const struct command *cmd,
 	case LOCAL_RESET: answer_reset(c); break;
 	case LOCAL_CLIENT: answer_client(c, cmd, argv); break;
 	case LOCAL_COMMAND: answer_command(c, cmd, argv, argc); break;
-	case LOCAL_INFO: answer_info(c); break;
+	case LOCAL_INFO: answer_info(c, argv, argc); break;
 	case LOCAL_CONFIG: say(c, c->resp3 ? "%0\r\n" : "*0\r\n"); break;
 	case LOCAL_READONLY: say(c, "+OK\r\n"); break;
-	case LOCAL_LOLWUT: answer_bulk(c, &art); break;
+	case LOCAL_LOLWUT: answer_lolwut(c); break;
 	case LOCAL_NONE: break;
 	}
 }
@@ -482,7 +695,7 @@ static void answer_stats(struct client *c)
 	stat_line(&t, "server_ejects", pool->stats.server_ejects);
 	stat_line(&t, "forward_error", pool->stats.forward_error);
 	for (size_t i = 0; i < pool->conf->nservers; i++) {
-		const struct server *s = &pool->servers[i];
+		const struct server *s = pool->servers[i];
 		text_printf(&t, "STAT %s:requests %llu\r\nSTAT %s:responses %llu\r\n"
 			"STAT %s:ejected %d\r\n", s->conf->name,
 			(unsigned long long)s->stats.requests, s->conf->name,

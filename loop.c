@@ -249,10 +249,11 @@ void timer_stop(struct timer *timer)
 void timer_set(struct loop *loop, struct timer *timer, uint64_t at,
 	void (*fire)(struct timer *timer))
 {
-	struct timer *before = loop->timers.prev;
+	struct timer *before;
 
 	timer_stop(timer);
 	/* From the back: most timers are later than those already set. */
+	before = loop->timers.prev;
 	while (before != &loop->timers && before->at > at)
 		before = before->prev;
 	timer->at = at;

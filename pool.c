@@ -20,7 +20,7 @@ void pool_update_ring(struct pool *pool)
 		list[i].name_len = strlen(conf->name);
 		list[i].weight = conf->weight;
 		/* Only "rehash" gives the place of the ejected to others. */
-		list[i].live = !pool->servers[i].ejected ||
+		list[i].live = !pool->servers[i]->ejected ||
 			pool->conf->on_eject != EJECT_REHASH;
 	}
 	ring_build(&pool->ring, pool->conf->distribution, list, count);
@@ -31,7 +31,8 @@ struct server *pool_route(struct pool *pool, const char *key, size_t len,
 	uint32_t *hash)
 {
 	const struct conf_pool *conf = pool->conf;
-	struct server *s = pool->servers;
+	struct server *s;
+	uint32_t index = 0;
 
 	if (conf->nservers > 1 || conf->server_connections > 1)
 		*hash = ring_hash(conf->hash,
@@ -41,8 +42,9 @@ struct server *pool_route(struct pool *pool, const char *key, size_t len,
 	if (conf->nservers > 1) {
 		if (!pool->ring.npoints)
 			return NULL;
-		s += ring_pick(&pool->ring, *hash);
+		index = ring_pick(&pool->ring, *hash);
 	}
+	s = pool->servers[index];
 	return s->ejected ? NULL : s;
 }
 
@@ -53,7 +55,9 @@ static void expire(struct timer *timer)
 	uint64_t next = 0;
 
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		server_expire(&pool->servers[i], &next);
+		server_expire(pool->servers[i], &next);
+	for (struct server *s = pool->leaving; s; s = s->next)
+		server_expire(s, &next);
 	if (next)
 		pool_expect(pool, next);
 }
@@ -66,7 +70,7 @@ void pool_expect(struct pool *pool, uint64_t deadline_ms)
 		timer_set(&proxy.loop, &pool->expiry, deadline_ms, expire);
 }
 
-struct pool *pool_new(const struct conf_pool *conf)
+struct pool *pool_new(struct conf_pool *conf)
 {
 	struct pool *pool = xcalloc(1, sizeof(*pool));
 
@@ -75,7 +79,7 @@ struct pool *pool_new(const struct conf_pool *conf)
 	pool->listener.watch.fd = -1;
 	pool->servers = xcalloc(conf->nservers, sizeof(*pool->servers));
 	for (uint32_t i = 0; i < conf->nservers; i++)
-		server_init(&pool->servers[i], pool, i);
+		pool->servers[i] = server_new(pool, i);
 	pool->ring.seed = (uint64_t)getpid() * 0x9e3779b97f4a7c15u +
 		proxy.loop.now_us;
 	pool_update_ring(pool);
@@ -108,7 +112,7 @@ int pool_listen(struct pool *pool, char **error)
 void pool_preconnect(struct pool *pool)
 {
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		server_preconnect(&pool->servers[i]);
+		server_preconnect(pool->servers[i]);
 }
 
 /* The path of a unix socket is ours as long as we listen there. */
@@ -134,12 +138,96 @@ void pool_free(struct pool *pool)
 	while (pool->clients)
 		client_close(pool->clients, NULL);
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		server_close(&pool->servers[i], "unknown");
+		server_free(pool->servers[i], "unknown");
+	while (pool->leaving) {
+		struct server *s = pool->leaving;
+		pool->leaving = s->next;
+		server_free(s, "unknown");
+	}
 	timer_stop(&pool->expiry);
 	stop_listening(pool);
 	ring_free(&pool->ring);
 	free(pool->servers);
+	conf_pool_free(pool->conf);
 	free(pool);
+}
+
+/* ---- reload ---------------------------------------------------------------- */
+
+static bool same_server(const struct conf_server *a, const struct conf_server *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->addr.port == b->addr.port &&
+		strcmp(a->addr.host, b->addr.host) == 0;
+}
+
+/* Take the server that is described so out of the list of the old ones. */
+static struct server *find_server(struct server **old, size_t count,
+	const struct conf_server *wanted)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct server *s = old[i];
+		if (!s || !same_server(s->conf, wanted))
+			continue;
+		old[i] = NULL;
+		return s;
+	}
+	return NULL;
+}
+
+void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
+	struct reload *counts)
+{
+	struct conf_pool *old = pool->conf;
+	struct server **servers = pool->servers;
+	bool other_protocol = conf->redis != old->redis;
+
+	pool->conf = conf;
+	pool->servers = xcalloc(conf->nservers, sizeof(*pool->servers));
+	for (uint32_t i = 0; i < conf->nservers; i++) {
+		struct server *s = other_protocol ? NULL :
+			find_server(servers, old->nservers, &conf->servers[i]);
+
+		pool->servers[i] = s ? s : server_new(pool, i);
+		if (s)
+			server_reconfigure(s, i, old);
+		else
+			counts->servers_added++;
+	}
+	for (size_t i = 0; i < old->nservers; i++) {
+		if (!servers[i])
+			continue;
+		server_leave(servers[i]);
+		servers[i]->next = pool->leaving;
+		pool->leaving = servers[i];
+		counts->servers_removed++;
+	}
+	free(servers);
+	pool_update_ring(pool);
+	for (struct client *c = pool->clients; c; c = c->next) {
+		if (other_protocol)
+			client_finish(c);
+		else
+			client_reconfigured(c);
+	}
+	if (pool->listener.watch.fd >= 0)
+		(void)listen(pool->listener.watch.fd, conf->backlog);
+	conf_pool_free(old);
+}
+
+bool pool_sweep(struct pool *pool)
+{
+	struct server **at = &pool->leaving;
+
+	while (*at) {
+		struct server *s = *at;
+		if (s->conns) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		server_free(s, "unknown");
+	}
+	return pool->listener.watch.fd >= 0 || pool->clients;
 }
 
 unsigned pool_live(const struct pool *pool)
@@ -147,6 +235,6 @@ unsigned pool_live(const struct pool *pool)
 	unsigned live = 0;
 
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		live += !pool->servers[i].ejected;
+		live += !pool->servers[i]->ejected;
 	return live;
 }

@@ -184,11 +184,11 @@ static bool read_options(struct options *o, int argc, char **argv)
 
 /* ---- -t and -r ------------------------------------------------------------------ */
 
-static int read_conf(void)
+static int read_conf(struct conf *conf)
 {
 	char *error = NULL;
 
-	if (conf_read(proxy.options.conf_file, &proxy.conf, &error) == 0)
+	if (conf_read(proxy.options.conf_file, conf, &error) == 0)
 		return 0;
 	fprintf(stderr, "nutcracker: %s\n", error);
 	log_err("%s", error);
@@ -198,15 +198,16 @@ static int read_conf(void)
 
 static int test_conf(void)
 {
+	struct conf conf;
 	char *error = NULL;
-	int result = conf_read(proxy.options.conf_file, &proxy.conf, &error);
+	int result = conf_read(proxy.options.conf_file, &conf, &error);
 
 	if (error)
 		fprintf(stderr, "nutcracker: %s\n", error);
 	fprintf(stderr, "nutcracker: configuration file '%s' syntax is %s\n",
 		proxy.options.conf_file, result == 0 ? "ok" : "invalid");
 	free(error);
-	conf_free(&proxy.conf);
+	conf_free(&conf);
 	return result == 0 ? 0 : 1;
 }
 
@@ -227,21 +228,23 @@ static void print_route(struct pool *pool, const char *key, size_t len)
 /* Where keys go, from the configuration alone. */
 static int show_routes(int argc, char **argv)
 {
-	const struct conf_pool *conf = NULL;
+	struct conf_pool *named = NULL;
+	struct conf conf;
 	struct pool *pool;
 
-	if (read_conf() < 0)
+	if (read_conf(&conf) < 0)
 		return 1;
-	for (size_t i = 0; i < proxy.conf.npools; i++)
-		if (strcmp(proxy.conf.pools[i].name, proxy.options.route) == 0)
-			conf = &proxy.conf.pools[i];
-	if (!conf) {
+	for (size_t i = 0; i < conf.npools; i++)
+		if (strcmp(conf.pools[i].name, proxy.options.route) == 0)
+			named = &conf.pools[i];
+	if (!named) {
 		fprintf(stderr, "nutcracker: no pool '%s' in '%s'\n",
 			proxy.options.route, proxy.options.conf_file);
-		conf_free(&proxy.conf);
+		conf_free(&conf);
 		return 1;
 	}
-	pool = pool_new(conf);
+	pool = pool_new(conf_pool_take(named));
+	conf_free(&conf);
 	for (int i = 0; i < argc; i++)
 		print_route(pool, argv[i], strlen(argv[i]));
 	if (argc == 0) {
@@ -255,7 +258,6 @@ static int show_routes(int argc, char **argv)
 		free(line);
 	}
 	pool_free(pool);
-	conf_free(&proxy.conf);
 	return fflush(stdout) == 0 ? 0 : 1;
 }
 
@@ -303,6 +305,134 @@ static int signals_open(void)
 	return loop_watch(&proxy.loop, &wakeup.watch, LOOP_READ);
 }
 
+/* ---- pools: their limits, reload ------------------------------------------------ */
+
+/* As many descriptors as may be had; what the servers may need is not for
+ * clients. */
+static void set_limits(void)
+{
+	struct rlimit limit;
+	uint64_t needed = RESERVED_FDS;
+
+	for (size_t i = 0; i < proxy.npools; i++) {
+		const struct conf_pool *conf = proxy.pools[i]->conf;
+		needed += 1 + conf->nservers * (uint64_t)conf->server_connections;
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
+		rlim_t soft = limit.rlim_cur;
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit.rlim_cur = soft;
+	}
+	if (limit.rlim_cur == RLIM_INFINITY) {
+		proxy.max_clients = UINT64_MAX;
+		return;
+	}
+	proxy.max_clients = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
+	if (limit.rlim_cur <= needed)
+		log_warn("the limit of %llu descriptors is too low for %llu "
+			"connections to servers", (unsigned long long)limit.rlim_cur,
+			(unsigned long long)needed);
+}
+
+/* Free the pools and servers that left and have nothing more to do. */
+static void sweep(void)
+{
+	struct pool **at = &proxy.leaving;
+
+	for (size_t i = 0; i < proxy.npools; i++)
+		pool_sweep(proxy.pools[i]);
+	while (*at) {
+		struct pool *pool = *at;
+		if (pool_sweep(pool)) {
+			at = &pool->next;
+			continue;
+		}
+		*at = pool->next;
+		pool_free(pool);
+	}
+}
+
+static struct pool *pool_at(const char *listen)
+{
+	for (size_t i = 0; i < proxy.npools; i++)
+		if (strcmp(proxy.pools[i]->conf->listen.text, listen) == 0)
+			return proxy.pools[i];
+	return NULL;
+}
+
+/* The pools of the configuration: those that are there already, and new ones
+ * that listen. NULL: *error says why that cannot be. */
+static struct pool **find_pools(struct conf *conf, char **error)
+{
+	struct pool **list = xcalloc(conf->npools, sizeof(*list));
+
+	for (size_t i = 0; i < conf->npools; i++) {
+		list[i] = pool_at(conf->pools[i].listen.text);
+		if (list[i])
+			continue;
+		list[i] = pool_new(conf_pool_take(&conf->pools[i]));
+		if (pool_listen(list[i], error) == 0)
+			continue;
+		for (size_t j = 0; j <= i; j++)
+			if (pool_at(list[j]->conf->listen.text) != list[j])
+				pool_free(list[j]);
+		free(list);
+		return NULL;
+	}
+	return list;
+}
+
+/* Whole or not at all: only when all is known to work is anything changed. */
+static void reload(void)
+{
+	struct reload counts = { 0 };
+	struct conf conf;
+	char *error = NULL;
+	struct pool **list = NULL, **old = proxy.pools;
+
+	if (conf_read(proxy.options.conf_file, &conf, &error) == 0) {
+		list = find_pools(&conf, &error);
+		if (!list)
+			conf_free(&conf);
+	}
+	if (!list) {
+		log_err("configuration not reloaded, nothing is changed: %s", error);
+		free(error);
+		return;
+	}
+	for (size_t i = 0; i < conf.npools; i++) {
+		/* What was not taken for a new pool is for one that stays. */
+		if (conf.pools[i].name)
+			pool_reconfigure(list[i], conf_pool_take(&conf.pools[i]),
+				&counts);
+		else
+			counts.pools_added++;
+	}
+	for (size_t i = 0; i < proxy.npools; i++) {
+		bool stays = false;
+		for (size_t j = 0; j < conf.npools; j++)
+			stays = stays || list[j] == old[i];
+		if (stays)
+			continue;
+		pool_drain(old[i]);
+		old[i]->next = proxy.leaving;
+		proxy.leaving = old[i];
+		counts.pools_removed++;
+	}
+	proxy.pools = list;
+	proxy.npools = conf.npools;
+	free(old);
+	set_limits();
+	sweep();
+	log_notice("configuration reloaded: %zu pools (%u added, %u removed), "
+		"servers %u added, %u removed", proxy.npools, counts.pools_added,
+		counts.pools_removed, counts.servers_added, counts.servers_removed);
+	conf_free(&conf);
+}
+
 static void stop(const char *name, int number)
 {
 	if (proxy.stopping) {
@@ -337,7 +467,10 @@ static void take_signal(int number)
 		break;
 	case SIGINT: stop("SIGINT", number); break;
 	case SIGTERM: stop("SIGTERM", number); break;
-	case SIGUSR1: log_always("signal %d (SIGUSR1) received", number); break;
+	case SIGUSR1:
+		log_always("signal %d (SIGUSR1) received, reloading", number);
+		reload();
+		break;
 	case SIGUSR2: log_always("signal %d (SIGUSR2) received", number); break;
 	}
 }
@@ -410,6 +543,7 @@ static void trim(struct timer *timer)
 	(void)timer;
 	blocks_trim();
 	requests_trim();
+	sweep();
 }
 
 static void turn(int max_wait)
@@ -433,53 +567,25 @@ static void turn(int max_wait)
 		proxy.dead = c->next_dead;
 		free(c);
 	}
-	if (!proxy.trim.next && proxy.curr_connections > proxy.npools)
+	if (!proxy.trim.next &&
+	    (proxy.curr_connections > proxy.npools || proxy.leaving))
 		timer_set(&proxy.loop, &proxy.trim,
 			proxy.loop.now_ms + TRIM_INTERVAL, trim);
 }
 
 /* ---- start ------------------------------------------------------------------------------ */
 
-/* As many descriptors as may be had; what the servers may need is not for
- * clients. */
-static void set_limits(void)
+static int start_pools(struct conf *conf, char **error)
 {
-	struct rlimit limit;
-	uint64_t needed = RESERVED_FDS;
-
-	for (size_t i = 0; i < proxy.conf.npools; i++) {
-		const struct conf_pool *conf = &proxy.conf.pools[i];
-		needed += 1 + conf->nservers * (uint64_t)conf->server_connections;
-	}
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
-	if (limit.rlim_cur < limit.rlim_max) {
-		rlim_t soft = limit.rlim_cur;
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-			limit.rlim_cur = soft;
-	}
-	if (limit.rlim_cur == RLIM_INFINITY) {
-		proxy.max_clients = UINT64_MAX;
-		return;
-	}
-	proxy.max_clients = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
-	if (limit.rlim_cur <= needed)
-		log_warn("the limit of %llu descriptors is too low for %llu "
-			"connections to servers", (unsigned long long)limit.rlim_cur,
-			(unsigned long long)needed);
-}
-
-static int start_pools(char **error)
-{
-	proxy.pools = xcalloc(proxy.conf.npools, sizeof(*proxy.pools));
-	for (size_t i = 0; i < proxy.conf.npools; i++) {
-		struct pool *pool = pool_new(&proxy.conf.pools[i]);
+	proxy.pools = xcalloc(conf->npools, sizeof(*proxy.pools));
+	for (size_t i = 0; i < conf->npools; i++) {
+		struct pool *pool = pool_new(conf_pool_take(&conf->pools[i]));
 
 		proxy.pools[proxy.npools++] = pool;
 		if (pool_listen(pool, error) < 0)
 			return -1;
 	}
+	set_limits();
 	for (size_t i = 0; i < proxy.npools; i++)
 		if (proxy.pools[i]->conf->preconnect)
 			pool_preconnect(proxy.pools[i]);
@@ -525,7 +631,7 @@ static void remove_pid_file(void)
 		unlink(proxy.options.pid_file);
 }
 
-static int start(char **error)
+static int start(struct conf *conf, char **error)
 {
 	struct utsname sys;
 
@@ -548,18 +654,22 @@ static int start(char **error)
 		*error = xasprintf("pipe: %s", strerror(errno));
 		return -1;
 	}
-	set_limits();
 	command_init();
 	if (stats_open(proxy.options.stats_addr, proxy.options.stats_port,
 	    error) < 0)
 		return -1;
-	return start_pools(error);
+	return start_pools(conf, error);
 }
 
 static void finish(void)
 {
 	for (size_t i = 0; i < proxy.npools; i++)
 		pool_free(proxy.pools[i]);
+	while (proxy.leaving) {
+		struct pool *pool = proxy.leaving;
+		proxy.leaving = pool->next;
+		pool_free(pool);
+	}
 	free(proxy.pools);
 	proxy.npools = 0;
 	stats_close();
@@ -578,7 +688,6 @@ static void finish(void)
 	blocks_trim();
 	blocks_trim();
 	remove_pid_file();
-	conf_free(&proxy.conf);
 	loop_close(&proxy.loop);
 	log_always("done");
 	log_close();
@@ -665,6 +774,7 @@ static void report(int fd, const char *error)
 
 int main(int argc, char **argv)
 {
+	struct conf conf;
 	char *error = NULL;
 	int status = -1;
 
@@ -690,7 +800,7 @@ int main(int argc, char **argv)
 			proxy.options.output, strerror(errno));
 		return 1;
 	}
-	if (read_conf() < 0) {
+	if (read_conf(&conf) < 0) {
 		fprintf(stderr, "nutcracker: configuration file '%s' syntax is "
 			"invalid\n", proxy.options.conf_file);
 		log_always("done");
@@ -699,13 +809,15 @@ int main(int argc, char **argv)
 	}
 	if (proxy.options.daemonize)
 		status = daemonize();
-	if (start(&error) < 0) {
+	if (start(&conf, &error) < 0) {
 		log_err("%s", error);
 		report(status, error);
 		free(error);
+		conf_free(&conf);
 		finish();
 		return 1;
 	}
+	conf_free(&conf);
 	report(status, NULL);
 	return serve();
 }

@@ -231,6 +231,8 @@ void client_resume(struct client *c);
 void client_flush(struct client *c);
 /* `why` is logged; NULL: an orderly end. */
 void client_close(struct client *c, const char *why);
+/* Its pool has other limits now. */
+void client_reconfigured(struct client *c);
 /* Answer in its turn; the bytes are copied. */
 void client_answer(struct client *c, const char *bytes, size_t len);
 /* An error of the proxy's, in the words of the pool's protocol. */
@@ -360,7 +362,8 @@ struct server_stats {
 struct server {
 	struct pool *pool;
 	uint32_t index;
-	const struct conf_server *conf;
+	struct conf_server *conf; /* its own copy */
+	struct server *next;     /* on the list of those that leave */
 	bool ejected;
 	bool numeric;            /* its address needs no lookup */
 	unsigned failures;       /* in a row */
@@ -374,10 +377,15 @@ struct server {
 	struct server_stats stats;
 };
 
-/* Zeroed memory becomes the index-th server of the pool; undone by
- * server_close, which answers what is under way with the reason. */
-void server_init(struct server *s, struct pool *pool, uint32_t index);
-void server_close(struct server *s, const char *why);
+struct server *server_new(struct pool *pool, uint32_t index);
+/* What is under way is answered with the reason. */
+void server_free(struct server *s, const char *why);
+/* The pool has a new configuration, in which the server is the index-th; what
+ * it was before is `old`. */
+void server_reconfigure(struct server *s, uint32_t index,
+	const struct conf_pool *old);
+/* Take no new requests; free it when s->conns is NULL. */
+void server_leave(struct server *s);
 /* The conn for a key's hash, opened if need be. Never NULL; one that cannot be
  * opened fails its parts at the end of the turn. */
 struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3);
@@ -413,6 +421,11 @@ int resolve_numeric(const struct conf_addr *addr, struct address *out);
 
 /* ---- pool ---------------------------------------------------------------- */
 
+/* What a reload changed, for its line in the log. */
+struct reload {
+	unsigned pools_added, pools_removed, servers_added, servers_removed;
+};
+
 struct pool_stats {
 	uint64_t client_eof, client_err;
 	uint64_t client_connections;
@@ -424,8 +437,11 @@ struct pool_stats {
 
 struct pool {
 	struct conn listener;    /* first */
-	const struct conf_pool *conf;
-	struct server *servers;  /* conf->nservers, in index order */
+	struct conf_pool *conf;  /* its own */
+	struct server **servers; /* conf->nservers, in index order */
+	struct server *leaving;  /* not in the configuration any more, but with
+	                          * requests under way */
+	struct pool *next;       /* on the list of those that leave */
 	struct ring ring;
 	struct client *clients;
 	struct timer expiry;     /* no later than the first deadline */
@@ -433,14 +449,20 @@ struct pool {
 	struct pool_stats stats;
 };
 
-/* A pool with its ring; no socket is open yet. */
-struct pool *pool_new(const struct conf_pool *conf);
+/* A pool with its ring; no socket is open yet. The configuration is taken. */
+struct pool *pool_new(struct conf_pool *conf);
 void pool_free(struct pool *pool);
 /* 0, or -1: *error is a sentence that the caller frees. */
 int pool_listen(struct pool *pool, char **error);
 void pool_preconnect(struct pool *pool);
 /* Take no more clients and no more requests. */
 void pool_drain(struct pool *pool);
+/* Go on by another configuration, which is taken, for the same address. What
+ * has not changed keeps its conns and counters. */
+void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
+	struct reload *counts);
+/* Free what left and is done. False: the pool itself left and is done. */
+bool pool_sweep(struct pool *pool);
 /* The server for a key, or NULL when none is live. */
 struct server *pool_route(struct pool *pool, const char *key, size_t len,
 	uint32_t *hash);
@@ -461,10 +483,11 @@ struct options {
 
 struct proxy {
 	struct options options;
-	struct conf conf;
 	struct loop loop;
-	struct pool **pools;
+	struct pool **pools;     /* in index order */
 	size_t npools;
+	struct pool *leaving;    /* not in the configuration any more, but with
+	                          * clients that wait for replies */
 	struct conn *flush_servers, *flush_clients; /* this turn's writers */
 	struct conn *dead;       /* freed when the turn is over */
 	struct client *resumed;  /* clients that go on although nothing came */

@@ -259,12 +259,8 @@ static void route_keys(struct client *c, const struct command *cmd,
 	uint32_t *at = few;
 	long count = command_keys(cmd, argv, argc, few, 4);
 
-	if (count < 0) {
-		conn_consume(&c->conn, len);
-		answer_text(c, "-ERR syntax error\r\n");
-		return;
-	}
-	if (count == 0) {
+	/* Words that break the command's own rule: a server has the words for that. */
+	if (count <= 0) {
 		forward(c, cmd, NULL, no_key, sizeof(no_key) - 1, len);
 		return;
 	}
@@ -288,7 +284,7 @@ static void route_keys(struct client *c, const struct command *cmd,
 	} else {
 		conn_consume(&c->conn, len);
 		answer_text(c, "-CROSSSLOT Keys in request don't hash to the "
-			"same server\r\n");
+			"same slot\r\n");
 	}
 }
 
@@ -345,7 +341,7 @@ static void redis_command(struct client *c, const struct arg *argv, size_t argc,
 		return;
 	} else if (cmd->route == ROUTE_LOCAL) {
 		local_answer(c, cmd, argv, argc);
-	} else if (cmd->route == ROUTE_ALL && !(cmd->flags & CMD_BLOCKING)) {
+	} else if (cmd->route == ROUTE_ALL && !command_blocks(cmd, argv, argc)) {
 		if (ask_all(c, cmd, argv, argc, data, len))
 			return;
 	} else {
@@ -482,11 +478,6 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	struct arg pieces[3];
 	uint64_t bytes;
 
-	if (length->len && length->ptr[0] == '-' &&
-	    is_number(length, INT32_MAX, true)) {
-		refuse_store(c, line, bad_chunk, length, quiet);
-		return true;
-	}
 	if (!parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes) ||
 	    !good_key(&argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
 	    !is_number(&argv[3], INT32_MAX, true) ||

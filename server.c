@@ -764,13 +764,14 @@ void server_expire(struct server *s, uint64_t *next)
 
 /* ---- the server --------------------------------------------------------------------- */
 
-void server_init(struct server *s, struct pool *pool, uint32_t index)
+struct server *server_new(struct pool *pool, uint32_t index)
 {
+	struct server *s = xcalloc(1, sizeof(*s));
 	struct address address;
 
 	s->pool = pool;
 	s->index = index;
-	s->conf = &pool->conf->servers[index];
+	s->conf = conf_server_copy(&pool->conf->servers[index]);
 	s->slots = xcalloc((size_t)pool->conf->server_connections * 2,
 		sizeof(*s->slots));
 	if (resolve_numeric(&s->conf->addr, &address) == 0) {
@@ -779,9 +780,10 @@ void server_init(struct server *s, struct pool *pool, uint32_t index)
 		s->addresses[0] = address;
 		s->naddresses = 1;
 	}
+	return s;
 }
 
-void server_close(struct server *s, const char *why)
+void server_free(struct server *s, const char *why)
 {
 	while (s->conns)
 		server_conn_end(s->conns, why);
@@ -790,6 +792,63 @@ void server_close(struct server *s, const char *why)
 	timer_stop(&s->retry);
 	free(s->slots);
 	free(s->addresses);
+	conf_server_free(s->conf);
+	free(s);
+}
+
+/* All conns leave, or only those with requests under way. */
+static void conns_leave(struct server *s, bool busy_only)
+{
+	struct server_conn *sc, *next;
+
+	for (sc = s->conns; sc; sc = next) {
+		next = sc->next;
+		if (sc->probe && !busy_only)
+			server_conn_end(sc, "unknown");
+		else if (sc->place && (!busy_only || sc->pending))
+			server_conn_leave(sc);
+	}
+}
+
+void server_leave(struct server *s)
+{
+	timer_stop(&s->retry);
+	timer_stop(&s->refresh);
+	conns_leave(s, false);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+void server_reconfigure(struct server *s, uint32_t index,
+	const struct conf_pool *old)
+{
+	const struct conf_pool *conf = s->pool->conf;
+
+	s->index = index;
+	conf_server_free(s->conf);
+	s->conf = conf_server_copy(&conf->servers[index]);
+	/* Conns that greeted otherwise, or lie elsewhere in the slots, are not
+	 * for new requests. */
+	if (!same_text(conf->redis_auth, old->redis_auth) ||
+	    conf->redis_db != old->redis_db ||
+	    conf->server_connections != old->server_connections) {
+		conns_leave(s, false);
+		free(s->slots);
+		s->slots = xcalloc((size_t)conf->server_connections * 2,
+			sizeof(*s->slots));
+	} else if (conf->timeout != old->timeout) {
+		/* The deadlines in a queue are in order only if all requests have
+		 * the same time. */
+		conns_leave(s, true);
+	}
+	if (s->ejected && !conf->auto_eject_hosts) {
+		timer_stop(&s->retry);
+		s->ejected = false;
+		s->failures = 0;
+	}
 }
 
 void server_queues(const struct server *s, uint64_t count[2],

@@ -339,13 +339,13 @@ void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 	for (uint32_t i = 0; i < s->nparts; i++) {
 		struct server_conn *sc;
 
-		if (pool->servers[i].ejected) {
+		if (pool->servers[i]->ejected) {
 			s->parts[i].over = true;
 			split_fail(&s->parts[i], "Connection refused");
 			part_release(&s->parts[i]);
 			continue;
 		}
-		sc = server_conn_for(&pool->servers[i], 0, c && c->resp3);
+		sc = server_conn_for(pool->servers[i], 0, c && c->resp3);
 		queue_put(&sc->conn.out, frame, len);
 		server_push(sc, &s->parts[i], len);
 	}
@@ -372,7 +372,7 @@ void split_scan(struct client *c, const struct command *cmd,
 		client_answer(c, bad, sizeof(bad) - 1);
 		return;
 	}
-	server = &c->pool->servers[cursor % count];
+	server = c->pool->servers[cursor % count];
 	if (server->ejected) {
 		client_error(c, "Connection refused");
 		return;
@@ -381,8 +381,9 @@ void split_scan(struct client *c, const struct command *cmd,
 	r = request_new(c);
 	r->command = cmd;
 	s = split_new(r, JOIN_SCAN, 1, 0);
-	s->counts = xmalloc(sizeof(uint32_t));
+	s->counts = xmalloc(2 * sizeof(uint32_t));
 	s->counts[0] = server->index;
+	s->counts[1] = (uint32_t)count;
 	before = sc->conn.out.bytes;
 	n = format_number(number, cursor / count);
 	n = (size_t)snprintf(text, sizeof(text),
@@ -427,6 +428,8 @@ static bool reply_shape(const struct request *r, const struct part *part,
 		return type == REPLY_ARRAY && (data[0] == '*' || data[0] == '~');
 	case JOIN_RANDOM:
 		return type == REPLY_BULK || type == REPLY_NULL;
+	case JOIN_LONGEST:
+		return type == REPLY_ARRAY || type == REPLY_MAP;
 	default:
 		return true;
 	}
@@ -597,8 +600,9 @@ static struct block *join_integers(const struct split *s)
 	for (uint32_t i = 0; i < s->nparts; i++) {
 		if (!integer(s->replies[i].ptr, &value))
 			value = 0;
+		/* Unsigned: whatever the servers say, it wraps. */
 		if (s->join == JOIN_SUM)
-			total += value;
+			total = (int64_t)((uint64_t)total + (uint64_t)value);
 		else if (i == 0 || value < total)
 			total = value;
 	}
@@ -649,7 +653,7 @@ static struct block *join_scan(struct request *r)
 {
 	const struct split *s = r->split;
 	const struct reply *reply = &s->replies[0];
-	uint64_t count = r->client->pool->conf->nservers, cursor;
+	uint64_t count = s->counts[1], cursor;
 	int64_t elements, len;
 	size_t head = redis_header(reply->ptr, &elements), bulk, n;
 	struct block *block;
@@ -676,12 +680,34 @@ static struct block *join_scan(struct request *r)
 	return block;
 }
 
+/* The key of any server that has one, not always of the same. */
+static const struct reply *random_reply(const struct split *s)
+{
+	uint32_t first = (uint32_t)(proxy.loop.now_us % s->nparts);
+
+	for (uint32_t i = 0; i < s->nparts; i++) {
+		const struct reply *reply = &s->replies[(first + i) % s->nparts];
+		if (reply->type == REPLY_BULK)
+			return reply;
+	}
+	return &s->replies[0];
+}
+
+static const struct reply *longest_reply(const struct split *s)
+{
+	const struct reply *longest = &s->replies[0];
+
+	for (uint32_t i = 1; i < s->nparts; i++)
+		if (s->replies[i].len > longest->len)
+			longest = &s->replies[i];
+	return longest;
+}
+
 /* The part whose reply is the reply of all, or NULL if they are to be joined:
  * the first error, or the first success where one is enough. */
 static const struct reply *one_for_all(const struct request *r)
 {
 	const struct split *s = r->split;
-	const struct reply *fallback = NULL;
 	bool want_error = s->join != JOIN_ANY;
 
 	if (s->join == JOIN_ARRAY && r->client->pool->conf->multiget_miss)
@@ -691,13 +717,17 @@ static const struct reply *one_for_all(const struct request *r)
 		if ((reply->type == REPLY_ERROR) == want_error)
 			return reply;
 	}
-	if (s->join == JOIN_RANDOM)
-		for (uint32_t i = 0; i < s->nparts && !fallback; i++)
-			if (s->replies[i].type == REPLY_BULK)
-				fallback = &s->replies[i];
-	if (s->join == JOIN_OK || s->join == JOIN_ANY || s->join == JOIN_RANDOM)
-		return fallback ? fallback : &s->replies[0];
-	return NULL;
+	switch ((enum join)s->join) {
+	case JOIN_OK:
+	case JOIN_ANY:
+		return &s->replies[0];
+	case JOIN_RANDOM:
+		return random_reply(s);
+	case JOIN_LONGEST:
+		return longest_reply(s);
+	default:
+		return NULL;
+	}
 }
 
 static struct block *join_replies(struct request *r)

@@ -131,7 +131,7 @@ static void json_pool(struct text *t, const struct pool *pool)
 	for (size_t i = 0; i < pool->conf->nservers; i++) {
 		if (i)
 			text_printf(t, ",");
-		json_server(t, &pool->servers[i]);
+		json_server(t, pool->servers[i]);
 	}
 	text_printf(t, "}");
 }

@@ -226,6 +226,8 @@ static void text_reserve(struct text *t, size_t more)
 
 void text_add(struct text *t, const void *bytes, size_t len)
 {
+	if (!len)
+		return;
 	text_reserve(t, len);
 	memcpy(t->ptr + t->len, bytes, len);
 	t->len += len;

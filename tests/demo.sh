@@ -85,6 +85,12 @@ for name in alpha beta gamma delta epsilon; do
 	printf '  %-8s %4d keys\n' $name "$(redis "$port" DBSIZE)"
 done
 
+if "$NUTCRACKER" -h 2>&1 | grep -q -e --route; then
+	echo 'where a key goes, from the configuration alone:'
+	echo "\$ nutcracker -c proxy.yml --route=cache greeting '{user:7}name' '{user:7}city'"
+	"$NUTCRACKER" -c proxy.yml --route=cache greeting '{user:7}name' '{user:7}city'
+fi
+
 title 'memcached'
 trees='ash birch elm fir hazel larch maple oak pine rowan'
 for key in $trees; do

@@ -458,6 +458,23 @@ stat_is() {
 	[ "$(stat "$@")" = "$lib_wanted" ]
 }
 
+# memory NAME: kilobytes of memory the program has in use; nothing if this
+# system does not tell.
+memory() {
+	eval "lib_pid=\$${1}_pid"
+	if [ -r "/proc/$lib_pid/status" ]; then
+		sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$lib_pid/status"
+	else
+		ps -o rss= -p "$lib_pid" 2>/dev/null | tr -d ' '
+	fi
+}
+
+# Whether the program under test was built with a sanitizer, which needs memory
+# and time of its own.
+sanitized() {
+	grep -q -e __asan_init -e __tsan_init -e __ubsan_handle "$NUTCRACKER"
+}
+
 # bytes BYTES [N]: prints them, with C escapes, N times.
 bytes() {
 	"$tool" print "$@"

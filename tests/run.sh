@@ -48,7 +48,8 @@ locate() {
 
 out=$(mktemp -d "${TMPDIR:-/tmp}/nutcracker.XXXXXX") || exit 2
 trap 'rm -rf "$out"' 0
-trap 'exit 130' 1 2 15
+# The tests under way see the same signal and clean up; wait for them.
+trap ': >"$out/stop"; wait; exit 130' 1 2 15
 
 if [ $# -eq 0 ]; then
 	for file in "$BUILD"/unit_* "$here"/*.test; do
@@ -114,7 +115,9 @@ worker() {
 		name=${file##*/}
 		started=$("$tool" ms)
 		run_one "$file" >"$out/$n/output" 2>&1 </dev/null
-		judge "${name%.test}" $? $(($("$tool" ms) - started)) "$out/$n/output"
+		status=$?
+		[ ! -f "$out/stop" ] || return
+		judge "${name%.test}" $status $(($("$tool" ms) - started)) "$out/$n/output"
 	done <"$out/list"
 }
 

@@ -27,6 +27,7 @@ static const char usage[] =
 	"  print BYTES [N]            N times\n"
 	"  chat ADDRESS STEP ...      plays a conversation, status 1 if it differs:\n"
 	"    send BYTES, send-file F, expect BYTES, expect-file F, half, close,\n"
+	"    stuff F MS (as much of F as goes in that time, reading nothing),\n"
 	"    reset, eof, closed, quiet MS, sleep MS, timeout MS, mark,\n"
 	"    took MIN MAX (ms since mark), conn N (another connection), new\n"
 	"  pour ADDRESS N BYTES       sends stdin, expects N times BYTES back\n"
@@ -184,7 +185,7 @@ limit_command(char **args)
 		why = over;
 		over = 0;
 		kill(-child, SIGTERM);
-		alarm(5);
+		alarm(10);
 		if (child_wait(child, &status) < 0) {
 			over = 0;
 			kill(-child, SIGKILL);
@@ -304,6 +305,24 @@ talk_send(struct talk *t, const char *at, size_t len, long long end)
 	return 0;
 }
 
+/* Writes what the peer takes in that time, and reads nothing. */
+static void
+talk_stuff(struct talk *t, const char *at, size_t len, long ms)
+{
+	long long end = now_ms() + ms;
+	ssize_t put;
+
+	while (len > 0 && ready(t->fd, POLLOUT, end)) {
+		put = write(t->fd, at, len);
+		if (put > 0) {
+			at += put;
+			len -= (size_t)put;
+		} else if (errno != EAGAIN && errno != EINTR) {
+			return;
+		}
+	}
+}
+
 /* Reads until len bytes are there, the peer closed, or time is over. */
 static void
 talk_fill(struct talk *t, size_t len, long long end)
@@ -381,7 +400,7 @@ struct chat {
 
 enum step {
 	SEND, SEND_FILE, EXPECT, EXPECT_FILE, HALF, CLOSE, RESET, AT_EOF, CLOSED,
-	QUIET, SLEEP, TIMEOUT, MARK, TOOK, CONN, NEW,
+	QUIET, SLEEP, TIMEOUT, MARK, TOOK, CONN, NEW, STUFF,
 };
 
 static const struct {
@@ -394,6 +413,7 @@ static const struct {
 	[AT_EOF] = {"eof", 0}, [CLOSED] = {"closed", 0}, [QUIET] = {"quiet", 1},
 	[SLEEP] = {"sleep", 1}, [TIMEOUT] = {"timeout", 1}, [MARK] = {"mark", 0},
 	[TOOK] = {"took", 2}, [CONN] = {"conn", 1}, [NEW] = {"new", 0},
+	[STUFF] = {"stuff", 2},
 };
 
 /* Opens the connection again, forgetting what the old one got. */
@@ -447,7 +467,7 @@ chat_step(struct chat *c, enum step step, char **args)
 
 	if (step == SEND || step == EXPECT)
 		bytes_unescape(&b, args[0]);
-	if (step == SEND_FILE || step == EXPECT_FILE)
+	if (step == SEND_FILE || step == EXPECT_FILE || step == STUFF)
 		bytes_file(&b, args[0]);
 	if (c->now->fd < 0 && step != NEW && step != CONN && step != SLEEP)
 		die("%s: the connection is closed", steps[step].name);
@@ -472,6 +492,7 @@ chat_step(struct chat *c, enum step step, char **args)
 	case TOOK: rc = chat_took(c, number(args[0]), number(args[1])); break;
 	case CONN: chat_switch(c, number(args[0])); break;
 	case NEW: chat_reopen(c); break;
+	case STUFF: talk_stuff(c->now, b.at, b.len, number(args[1])); break;
 	}
 	free(b.at);
 	return rc;
@@ -518,38 +539,50 @@ chat_command(char **args)
 	return 0;
 }
 
+/* Whether what came is n times want, and no more; says where it is not. */
+static int
+pour_compare(struct talk *t, const struct bytes *want, long n)
+{
+	size_t from = 0;
+	long i;
+
+	for (i = 0; i < n; i++, from += want->len) {
+		if (t->in.len >= from + want->len &&
+		    !memcmp(t->in.at + from, want->at, want->len))
+			continue;
+		printf("reply %ld of %ld differs\n", i + 1, n);
+		if (from <= t->in.len)
+			bytes_drop(&t->in, from);
+		show("expected", want, 0);
+		show("received", &t->in, 0);
+		return 1;
+	}
+	if (t->in.len > from)
+		printf("more than %ld replies\n", n);
+	return t->in.len > from;
+}
+
 static int
 pour_command(char **args)
 {
 	struct talk t = {.fd = connect_or_die(args[0])};
 	struct bytes out = {0}, want = {0};
-	long n = number(args[1]), i;
+	long n = number(args[1]);
 	long long end = now_ms() + 60000;
+	int rc = 1;
 
 	bytes_file(&out, "-");
 	bytes_unescape(&want, args[2]);
 	if (talk_send(&t, out.at, out.len, end) < 0) {
 		printf("the peer does not read\n");
-		return 1;
+	} else {
+		talk_fill(&t, want.len * (size_t)n, end);
+		rc = pour_compare(&t, &want, n);
 	}
-	talk_fill(&t, want.len * (size_t)n, end);
-	for (i = 0; i < n; i++) {
-		size_t from = want.len * (size_t)i;
-
-		if (t.in.len < from + want.len || memcmp(t.in.at + from, want.at, want.len)) {
-			printf("reply %ld of %ld differs\n", i + 1, n);
-			if (from <= t.in.len)
-				bytes_drop(&t.in, from);
-			show("expected", &want, 0);
-			show("received", &t.in, 0);
-			return 1;
-		}
-	}
-	if (t.in.len > want.len * (size_t)n) {
-		printf("more than %ld replies\n", n);
-		return 1;
-	}
-	return 0;
+	free(out.at);
+	free(want.at);
+	free(t.in.at);
+	return rc;
 }
 
 static int
@@ -562,13 +595,17 @@ nc_command(char **args)
 	bytes_file(&out, "-");
 	talk_send(&t, out.at, out.len, now_ms() + quiet);
 	for (;;) {
-		fwrite(t.in.at, 1, t.in.len, stdout);
+		if (t.in.len > 0)
+			fwrite(t.in.at, 1, t.in.len, stdout);
 		fflush(stdout);
 		t.in.len = 0;
 		if (t.end || !ready(t.fd, POLLIN, now_ms() + quiet))
-			return 0;
+			break;
 		talk_read(&t);
 	}
+	free(out.at);
+	free(t.in.at);
+	return 0;
 }
 
 /*
@@ -610,6 +647,11 @@ hold_command(char **args)
 	fflush(stdout);
 	while (read(0, &byte, 1) > 0)
 		;
+	for (i = 0; i < count; i++)
+		free(talks[i].in.at);
+	free(talks);
+	free(out.at);
+	free(last.at);
 	return 0;
 }
 
@@ -690,7 +732,7 @@ redis_command(char **args)
 	struct talk t = {.fd = connect_or_die(*args++)};
 	struct bytes out = {0};
 	char head[32];
-	int n = 0;
+	int n = 0, rc;
 
 	while (args[n])
 		n++;
@@ -703,7 +745,10 @@ redis_command(char **args)
 		bytes_puts(&out, "\r\n");
 	}
 	talk_send(&t, out.at, out.len, now_ms() + CHAT_TIMEOUT);
-	return reply_print(&t);
+	rc = reply_print(&t);
+	free(out.at);
+	free(t.in.at);
+	return rc;
 }
 
 /* ---- a small memcached client ---------------------------------------- */
@@ -722,6 +767,7 @@ memcache_command(char **args)
 	struct bytes out = {0}, line = {0};
 	unsigned long len;
 	char *text;
+	int rc;
 
 	bytes_puts(&out, args[1]);
 	bytes_puts(&out, "\r\n");
@@ -736,7 +782,11 @@ memcache_command(char **args)
 		if (sscanf(text, "VALUE %*s %*s %lu", &len) == 1)
 			talk_print_bulk(&t, len);
 	} while (memcache_goes_on(text));
-	return strstr(text, "ERROR") != NULL;
+	rc = strstr(text, "ERROR") != NULL;
+	free(out.at);
+	free(line.at);
+	free(t.in.at);
+	return rc;
 }
 
 /* ---- JSON ------------------------------------------------------------ */
@@ -823,20 +873,16 @@ json_command(char **args)
 	bytes_file(&in, "-");
 	bytes_add(&in, "", 1);
 	at = json_blank(in.at);
-	for (; *args; args++) {
-		at = json_member(at, *args);
-		if (!at) {
-			printf("no %s\n", *args);
-			return 1;
-		}
+	while (at && *args)
+		at = json_member(at, *args++);
+	if (at) {
+		end = json_skip(at);
+		printf("%.*s\n", (int)(end - at) - 2 * (*at == '"'), at + (*at == '"'));
+	} else {
+		printf("no %s\n", args[-1]);
 	}
-	end = json_skip(at);
-	if (*at == '"') {
-		at++;
-		end--;
-	}
-	printf("%.*s\n", (int)(end - at), at);
-	return 0;
+	free(in.at);
+	return !at;
 }
 
 static int
@@ -848,6 +894,7 @@ print_command(char **args)
 	bytes_unescape(&b, args[0]);
 	while (n-- > 0)
 		fwrite(b.at, 1, b.len, stdout);
+	free(b.at);
 	return 0;
 }
 

@@ -42,7 +42,9 @@ enum {
 	PATIENCE = 20000, /* ms for what must come */
 	ROWS_TIME = 3000, /* ms for the servers after that */
 	QUIET = 40,       /* ms in which nothing more may come */
-	STARTS = 5,       /* attempts to find a free port */
+	STARTS = 5,       /* attempts: somebody else may use our port */
+	PORT_FIRST = 11000,
+	PORTS = 21000,
 	STOP_TIME = 10000,
 };
 
@@ -380,13 +382,18 @@ steps_replace(struct talk *t, const struct talk *x)
 
 	for (i = 0; i < x->nsteps; i++)
 		whole = whole || x->step[i].kind == STEP_SEND;
-	if (whole)
+	if (whole) {
+		for (i = 0; i < t->nsteps; i++)
+			free(t->step[i].bytes.at);
 		t->nsteps = x->nsteps;
+	}
 	for (i = 0; i < x->nsteps; i++, at++) {
 		while (!whole && at < t->nsteps && t->step[at].kind != STEP_GET)
 			at++;
 		if (at == t->nsteps)
 			die("%s: more get lines than there are", x->name);
+		if (!whole)
+			free(t->step[at].bytes.at);
 		t->step[at] = x->step[i];
 		t->step[at].bytes = bytes_copy(&x->step[i].bytes);
 	}
@@ -404,8 +411,13 @@ exception_apply(struct talk *t, const struct talk *x)
 	steps_replace(t, x);
 	for (i = 0; i < x->nsets && t->nsets < SETS; i++)
 		t->set[t->nsets++] = copy(x->set[i]);
-	if (x->nrows > 0 || x->no_backend)
+	if (x->nrows > 0 || x->no_backend) {
+		for (i = 0; i < t->nrows; i++) {
+			free(t->row[i].want.at);
+			free(t->row[i].answer.at);
+		}
 		t->nrows = x->nrows;
+	}
 	for (i = 0; i < x->nrows; i++) {
 		t->row[i] = x->row[i];
 		t->row[i].want = bytes_copy(&x->row[i].want);
@@ -431,28 +443,72 @@ exceptions_apply(struct talk *talks, const struct talk *list)
 
 /* ---- the servers ---- */
 
-/* A port that refuses until somebody listens: bound, and nothing more. */
+/* Binds the port; the way every server does it if `as_server`. -1: in use. */
 static int
-port_open(int *port, bool keep)
+port_bind(int port, bool as_server)
 {
 	struct sockaddr_storage address;
-	struct sockaddr_in *in = (struct sockaddr_in *)&address;
-	socklen_t len = address_parse("0", &address);
+	char text[16];
+	socklen_t len;
 	int fd, one = 1;
 
-	if (*port != 0)
-		in->sin_port = htons((uint16_t)*port);
+	snprintf(text, sizeof(text), "%d", port);
+	len = address_parse(text, &address);
 	fd = socket_open(&address);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&address, len) < 0)
-		die("bind: %s", strerror(errno));
-	getsockname(fd, (struct sockaddr *)&address, &len);
-	*port = ntohs(in->sin_port);
-	nonblocking(fd);
-	if (keep)
+	if (as_server)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&address, len) == 0)
 		return fd;
 	close(fd);
 	return -1;
+}
+
+/*
+ * A port that nobody else gets for a while: a conn to it is made and closed
+ * from the server's side, and until the system has forgotten it only a server,
+ * with SO_REUSEADDR, can bind it. This program looks for its ports without
+ * that, and below those that outgoing conns get.
+ */
+static int
+port_reserve(void)
+{
+	static unsigned seed;
+	int tries, port, ear, near, far;
+	char text[16];
+
+	if (seed == 0)
+		seed = (unsigned)getpid() * 7919u + (unsigned)now_ms();
+	for (tries = 0; tries < 10000; tries++) {
+		seed = seed * 1103515245u + 12345u;
+		port = PORT_FIRST + (int)((seed >> 16) % PORTS);
+		ear = port_bind(port, false);
+		if (ear < 0)
+			continue;
+		snprintf(text, sizeof(text), "%d", port);
+		near = listen(ear, 1) == 0 ? address_connect(text) : -1;
+		far = near >= 0 ? accept(ear, NULL, NULL) : -1;
+		close(far);
+		close(near);
+		close(ear);
+		if (far >= 0)
+			return port;
+	}
+	die("no free port");
+	return -1;
+}
+
+/* The port is bound, and refuses until somebody listens. */
+static int
+port_open(int port)
+{
+	int fd = port_bind(port, true);
+
+	if (fd < 0)
+		die("bind: %s", strerror(errno));
+	nonblocking(fd);
+	/* The proxy must not inherit it: a server could never go down. */
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
 }
 
 static void
@@ -483,7 +539,7 @@ server_down(struct stage *s, int server)
 	for (i = s->npeers - 1; i >= 0; i--)
 		if (s->peer[i].server == server)
 			peer_end(s, i, false);
-	s->ear[server] = port_open(&s->port[server], true);
+	s->ear[server] = port_open(s->port[server]);
 	s->up[server] = false;
 }
 
@@ -494,18 +550,16 @@ server_start(struct stage *s, int i)
 	char path[300];
 
 	s->ear[i] = -1;
-	/* The proxy must not inherit the servers: they could never go down. */
 	if (strcmp(kind, "unix") == 0) {
 		snprintf(path, sizeof(path), "%s/server%d", s->dir, i);
 		s->ear[i] = address_listen(path);
 		s->up[i] = true;
 	} else if (strcmp(kind, "up") == 0 || strcmp(kind, "down") == 0) {
-		s->ear[i] = port_open(&s->port[i], true);
+		s->port[i] = port_reserve();
+		s->ear[i] = port_open(s->port[i]);
 		if (kind[0] == 'u')
 			server_up(s, i);
 	}
-	if (s->ear[i] >= 0)
-		fcntl(s->ear[i], F_SETFD, FD_CLOEXEC);
 }
 
 static void
@@ -894,9 +948,8 @@ proxy_start(struct stage *s)
 	pid_t pid;
 	int fd;
 
-	s->proxy_port = s->stats_port = 0;
-	port_open(&s->proxy_port, false);
-	port_open(&s->stats_port, false);
+	s->proxy_port = port_reserve();
+	s->stats_port = port_reserve();
 	config_write(s);
 	fflush(NULL);
 	pid = fork();
