@@ -36,8 +36,8 @@ static void refuse(struct pool *pool, int fd)
 	const char *text = refusal(pool);
 	ssize_t n = write(fd, text, strlen(text));
 
-	pool->stats.refused++;
-	log_notice("pool '%s': client %s refused%s, %llu connected",
+	pool->stats.refused_clients++;
+	log_some(LOG_NOTICE, "pool '%s': client %s refused%s, %llu connected",
 		pool->conf->name, socket_peer(fd), n < 0 ? " silently" : "",
 		(unsigned long long)pool->stats.client_connections);
 	close(fd);
@@ -126,7 +126,7 @@ void client_accept(struct pool *pool)
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
 			return;
 		} else if (errno != ECONNABORTED) {
-			log_err("accept on '%s' failed, again in %d ms: %s",
+			log_some(LOG_ERR, "accept on '%s' failed, again in %d ms: %s",
 				pool->conf->name, ACCEPT_RETRY, strerror(errno));
 			if (errno == EMFILE || errno == ENFILE)
 				refuse_at_limit(pool);
@@ -243,7 +243,7 @@ void client_resume(struct client *c)
 static void client_eof(struct client *c)
 {
 	if (c->conn.in)
-		log_notice("eof c %d '%s' discarding incomplete request of %zu "
+		log_some(LOG_NOTICE, "eof c %d '%s' discarding incomplete request of %zu "
 			"bytes", c->conn.watch.fd, socket_peer(c->conn.watch.fd),
 			c->conn.in->end - c->conn.in->start);
 	c->eof = true;
@@ -560,6 +560,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 	}
 	stats->responses++;
 	stats->response_bytes += len;
+	stats_latency(stats, proxy.loop.now_us - part->queued_us);
 	note_size(c, len);
 	if (r->split)
 		return split_reply(part, type, from, len);

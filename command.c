@@ -374,10 +374,10 @@ const struct command command_unknown = WRITE("", -2, K1);
 
 /* Sorted by name. Words as doc/protocol.txt of memcached counts them. */
 static const struct mc_command mc_commands[] = {
-	{NAME("add"),            MC_STORE,       CMD_WRITE, 5, 5, true},
-	{NAME("append"),         MC_STORE,       CMD_WRITE, 5, 5, true},
+	{NAME("add"),            MC_STORE,       CMD_WRITE, 5, 6, true},
+	{NAME("append"),         MC_STORE,       CMD_WRITE, 5, 6, true},
 	{NAME("cache_memlimit"), MC_REFUSED,     0, 1, 0, true},
-	{NAME("cas"),            MC_CAS,         CMD_WRITE, 6, 6, true},
+	{NAME("cas"),            MC_CAS,         CMD_WRITE, 6, 7, true},
 	{NAME("debugtime"),      MC_REFUSED,     0, 1, 0, false},
 	{NAME("decr"),           MC_ARITH,       CMD_WRITE, 3, 3, true},
 	{NAME("delete"),         MC_DELETE,      CMD_WRITE, 2, 3, true},
@@ -397,11 +397,11 @@ static const struct mc_command mc_commands[] = {
 	{NAME("misbehave"),      MC_REFUSED,     0, 1, 0, false},
 	{NAME("mn"),             MC_META_NOOP,   0, 1, 0, false},
 	{NAME("ms"),             MC_META_SET,    CMD_WRITE, 2, 0, false},
-	{NAME("prepend"),        MC_STORE,       CMD_WRITE, 5, 5, true},
+	{NAME("prepend"),        MC_STORE,       CMD_WRITE, 5, 6, true},
 	{NAME("quit"),           MC_QUIT,        0, 1, 0, false},
 	{NAME("refresh_certs"),  MC_REFUSED,     0, 1, 0, false},
-	{NAME("replace"),        MC_STORE,       CMD_WRITE, 5, 5, true},
-	{NAME("set"),            MC_STORE,       CMD_WRITE, 5, 5, true},
+	{NAME("replace"),        MC_STORE,       CMD_WRITE, 5, 6, true},
+	{NAME("set"),            MC_STORE,       CMD_WRITE, 5, 6, true},
 	{NAME("shutdown"),       MC_REFUSED,     0, 1, 0, false},
 	{NAME("slabs"),          MC_REFUSED,     0, 1, 0, false},
 	{NAME("slabs_automove"), MC_REFUSED,     0, 1, 0, false},

@@ -538,7 +538,7 @@ static void info_stats(struct text *t)
 
 	for (size_t i = 0; i < proxy.npools; i++) {
 		const struct pool *pool = proxy.pools[i];
-		refused += pool->stats.refused;
+		refused += pool->stats.refused_clients;
 		for (size_t n = 0; n < pool->conf->nservers; n++)
 			requests += pool->servers[n]->stats.requests;
 	}

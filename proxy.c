@@ -400,6 +400,8 @@ static void reload(void)
 	}
 	if (!list) {
 		log_err("configuration not reloaded, nothing is changed: %s", error);
+		proxy.reload_failures++;
+		proxy.reload_failed = true;
 		free(error);
 		return;
 	}
@@ -422,6 +424,8 @@ static void reload(void)
 		proxy.leaving = old[i];
 		counts.pools_removed++;
 	}
+	proxy.reloads++;
+	proxy.reload_failed = false;
 	proxy.pools = list;
 	proxy.npools = conf.npools;
 	free(old);

@@ -350,12 +350,22 @@ struct server_conn {
 	struct client *stalled;  /* clients that wait for room in the queue */
 };
 
+enum {
+	LATENCY_STEPS = 16,    /* per power of two: 6 % wide, read at the middle */
+	LATENCY_POWERS = 27,   /* up to 2^27 us, 134 s */
+	LATENCY_BUCKETS = LATENCY_STEPS * (LATENCY_POWERS - 3),
+};
+
 /* Counters, named as in the statistics. */
 struct server_stats {
 	uint64_t server_eof, server_err, server_timedout;
 	uint64_t server_connections;
 	uint64_t server_ejected_at;  /* us since the epoch */
 	uint64_t requests, request_bytes, responses, response_bytes;
+	uint64_t retired;            /* conns that did not answer in time */
+	uint64_t probes;             /* of the server while it was ejected */
+	uint64_t latency_us;         /* of all responses together */
+	uint64_t latency[LATENCY_BUCKETS]; /* responses by their latency */
 };
 
 /* One backend. */
@@ -430,9 +440,13 @@ struct pool_stats {
 	uint64_t client_eof, client_err;
 	uint64_t client_connections;
 	uint64_t server_ejects, forward_error, fragments;
-	uint64_t refused;      /* clients, at a limit */
-	uint64_t unsupported;  /* requests for what a proxy cannot do */
-	uint64_t parse_errors; /* clients whose framing was lost */
+	uint64_t refused_clients;      /* at a limit */
+	uint64_t parse_errors;         /* clients whose framing was lost */
+	uint64_t refused_unknown;      /* requests: no such command */
+	uint64_t refused_arity;        /* wrong number of words */
+	uint64_t refused_unsupported;  /* not to be had through a proxy */
+	uint64_t refused_cross_server; /* keys at different servers */
+	uint64_t refused_auth;         /* not authenticated */
 };
 
 struct pool {
@@ -497,6 +511,8 @@ struct proxy {
 	uint64_t next_client_id;
 	uint64_t start_us;
 	int spare_fd;            /* given up to be able to refuse at the limit */
+	uint64_t reloads, reload_failures;
+	bool reload_failed;      /* the last one */
 	bool stopping;           /* no new requests; ends when all are answered */
 };
 
@@ -516,5 +532,7 @@ void stats_close(void);
 void stats_ready(struct conn *c, unsigned events);
 /* What -D prints, to standard error. */
 void stats_describe(void);
+/* Count a response by how long it took. */
+void stats_latency(struct server_stats *stats, uint64_t us);
 
 #endif

@@ -88,6 +88,7 @@ static void unknown_command(struct client *c, const struct arg *argv, size_t arg
 		used += len + 3;
 	}
 	memcpy(text + n, "\r\n", 2);
+	c->pool->stats.refused_unknown++;
 	log_info("c %d unknown command '%.*s'", c->conn.watch.fd,
 		(int)(argv[0].len < 64 ? argv[0].len : 64), argv[0].ptr);
 	client_answer(c, text, n + 2);
@@ -113,6 +114,7 @@ static void wrong_arity(struct client *c, const struct command *cmd)
 	command_lower(cmd, name, sizeof(name));
 	n = snprintf(text, sizeof(text),
 		"-ERR wrong number of arguments for '%s' command\r\n", name);
+	c->pool->stats.refused_arity++;
 	client_answer(c, text, (size_t)n);
 }
 
@@ -128,6 +130,12 @@ static void unknown_subcommand(struct client *c, const struct command *cmd,
 	client_answer(c, text, (size_t)len);
 }
 
+static void not_authenticated(struct client *c)
+{
+	c->pool->stats.refused_auth++;
+	answer_text(c, "-NOAUTH Authentication required\r\n");
+}
+
 static void refused(struct client *c, const struct command *cmd)
 {
 	char text[256];
@@ -140,7 +148,7 @@ static void refused(struct client *c, const struct command *cmd)
 		"-ERR command '%s' is not supported through a proxy: %s\r\n",
 		cmd->name, why);
 
-	c->pool->stats.unsupported++;
+	c->pool->stats.refused_unsupported++;
 	client_answer(c, text, (size_t)len);
 }
 
@@ -283,6 +291,7 @@ static void route_keys(struct client *c, const struct command *cmd,
 		forward(c, cmd, NULL, argv[at[0]].ptr, argv[at[0]].len, len);
 	} else {
 		conn_consume(&c->conn, len);
+		c->pool->stats.refused_cross_server++;
 		answer_text(c, "-CROSSSLOT Keys in request don't hash to the "
 			"same slot\r\n");
 	}
@@ -321,7 +330,7 @@ static void redis_command(struct client *c, const struct arg *argv, size_t argc,
 			if (c->authenticated)
 				unknown_command(c, argv, argc);
 			else
-				answer_text(c, "-NOAUTH Authentication required\r\n");
+				not_authenticated(c);
 			conn_consume(&c->conn, len);
 			return;
 		}
@@ -332,7 +341,7 @@ static void redis_command(struct client *c, const struct arg *argv, size_t argc,
 	} else if (!command_arity_ok(cmd, argc)) {
 		wrong_arity(c, cmd);
 	} else if (!c->authenticated && !(cmd->flags & CMD_NOAUTH)) {
-		answer_text(c, "-NOAUTH Authentication required\r\n");
+		not_authenticated(c);
 	} else if (cmd->route == ROUTE_KEYS && !command_blocks(cmd, argv, argc)) {
 		route_keys(c, cmd, argv, argc, len);
 		return;
@@ -382,7 +391,7 @@ static void protocol_error(struct client *c)
 		snprintf(text, sizeof(text), "-ERR %s\r\n", p->error);
 
 	c->pool->stats.parse_errors++;
-	log_notice("c %d '%s' pool '%s': %.*s", c->conn.watch.fd,
+	log_some(LOG_NOTICE, "c %d '%s' pool '%s': %.*s", c->conn.watch.fd,
 		socket_peer(c->conn.watch.fd), c->pool->conf->name, n - 7,
 		text + 5);
 	client_answer(c, text, (size_t)n);
@@ -472,7 +481,7 @@ static void refuse_store(struct client *c, size_t line, const char *why,
 static bool mc_store(struct client *c, const struct mc_command *mc,
 	const struct arg *argv, size_t argc, char *data, size_t len)
 {
-	bool quiet = argc > mc->min_words;
+	bool quiet = argc > mc->min_words && is_noreply(&argv[argc - 1]);
 	size_t line = c->parse.pos, total;
 	const struct arg *length = &argv[4];
 	struct arg pieces[3];
@@ -691,6 +700,11 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 		log_info("c %d unknown command or wrong words: '%.*s'",
 			c->conn.watch.fd, (int)(argc && argv[0].len < 64 ?
 			argv[0].len : 0), argc ? argv[0].ptr : "");
+		c->pool->stats.refused_unknown++;
+		if (mc && argc > 4 && (mc->kind == MC_STORE || mc->kind == MC_CAS)) {
+			refuse_store(c, line, "ERROR\r\n", &argv[4], false);
+			return true;
+		}
 		answer_text(c, "ERROR\r\n");
 		conn_consume(&c->conn, line);
 		return true;
@@ -744,7 +758,7 @@ static bool parse_memcached(struct client *c, char *data, size_t len)
 		return true;
 	}
 	if ((unsigned char)data[0] == MEMCACHED_BINARY) {
-		log_notice("c %d '%s' pool '%s': the client uses memcached's binary "
+		log_some(LOG_NOTICE, "c %d '%s' pool '%s': the client uses memcached's binary "
 			"protocol, which is not supported; closed",
 			c->conn.watch.fd, socket_peer(c->conn.watch.fd),
 			c->pool->conf->name);

@@ -281,7 +281,7 @@ static void say_close(const struct server_conn *sc, int error)
 {
 	const struct server *s = sc->server;
 
-	log_at(sc->pending || sc->state != CONN_READY ? LOG_NOTICE : LOG_INFO,
+	log_some(sc->pending || sc->state != CONN_READY ? LOG_NOTICE : LOG_INFO,
 		"close s %d '%s' of pool '%s' eof %d pending %u: %s",
 		sc->conn.watch.fd, s->conf->addr.text, s->pool->conf->name,
 		error == 0, sc->pending,
@@ -319,9 +319,10 @@ static void server_conn_retire(struct server_conn *sc)
 		return;
 	}
 	if (!sc->failed) {
-		log_notice("pool '%s': server '%s' (%s) does not answer",
+		log_some(LOG_NOTICE, "pool '%s': server '%s' (%s) does not answer",
 			s->pool->conf->name, s->conf->name, s->conf->addr.text);
 		s->stats.server_timedout++;
+		s->stats.retired++;
 		sc->failed = true;
 		server_failure(s);
 	}
@@ -456,7 +457,7 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 
 	s->lookup = NULL;
 	if (!count)
-		log_notice("pool '%s': name of server '%s' does not resolve",
+		log_some(LOG_NOTICE, "pool '%s': name of server '%s' does not resolve",
 			s->pool->conf->name, s->conf->addr.text);
 	free(s->addresses);
 	s->addresses = xmalloc((count ? count : 1) * sizeof(*list));
@@ -507,6 +508,7 @@ static void probe_start(struct timer *timer)
 	struct server_conn *sc = server_conn_new(s, false);
 
 	sc->probe = true;
+	s->stats.probes++;
 	queue_put(&sc->conn.out, ping, strlen(ping));
 	queue_part(sc, own_part(PART_PROBE), strlen(ping));
 	server_open(sc);
@@ -545,7 +547,7 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 
 	free(part);
 	if (refused) {
-		log_warn("pool '%s': server '%s' refused %s: %.*s",
+		log_some(LOG_WARN, "pool '%s': server '%s' refused %s: %.*s",
 			s->pool->conf->name, s->conf->addr.text, names[kind],
 			shown, data);
 		return false;
@@ -570,7 +572,7 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 		return true;
 	}
 	if (!sc->head || (sc->state == CONN_GREETING && !greeting_left(sc))) {
-		log_warn("pool '%s': server '%s' sent a reply nobody asked for",
+		log_some(LOG_WARN, "pool '%s': server '%s' sent a reply nobody asked for",
 			s->pool->conf->name, s->conf->addr.text);
 		server_conn_fail(sc, EINVAL);
 		return false;
@@ -606,7 +608,7 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 	fits = part_reply(part, type, &sc->conn, len);
 	part_release(part);
 	if (!fits) {
-		log_warn("pool '%s': server '%s' sent a reply that does not "
+		log_some(LOG_WARN, "pool '%s': server '%s' sent a reply that does not "
 			"fit its request", s->pool->conf->name,
 			s->conf->addr.text);
 		server_conn_fail(sc, EINVAL);
@@ -640,7 +642,7 @@ static void server_read(struct server_conn *sc)
 			break;
 		}
 		if (parsed == PARSE_BAD) {
-			log_warn("pool '%s': server '%s': %s",
+			log_some(LOG_WARN, "pool '%s': server '%s': %s",
 				sc->server->pool->conf->name,
 				sc->server->conf->addr.text, sc->parse.error);
 			server_conn_fail(sc, EINVAL);

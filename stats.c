@@ -23,45 +23,79 @@ enum {
 	HTTP_MAX = 8192,     /* bytes of a request */
 };
 
+/* What a figure is, for Prometheus. */
+enum kind { COUNTER, GAUGE };
+
 struct counter {
 	const char *name, *meaning;
-	size_t offset; /* in pool_stats or server_figures */
+	size_t offset; /* in the counters, or in what is so now */
+	bool now;
+	enum kind kind;
+	const char *metric; /* its name in /metrics if not made of `name` */
 };
 
-/* What is shown of a server: its counters, and its queues as they are now. */
-struct server_figures {
-	struct server_stats stats;
+/* What is shown beside the counters. */
+struct pool_now {
+	uint64_t servers_live, ring_checksum;
+};
+
+struct server_now {
 	uint64_t in_queue, in_queue_bytes, out_queue, out_queue_bytes;
+	uint64_t ejected, latency_p50_us, latency_p99_us, latency_p999_us;
 };
 
-#define POOL(name, meaning) { #name, meaning, offsetof(struct pool_stats, name) }
-#define SERVER(name, meaning) \
-	{ #name, meaning, offsetof(struct server_figures, stats.name) }
-#define QUEUE(name, meaning) { #name, meaning, offsetof(struct server_figures, name) }
+#define POOL(name, kind, meaning) \
+	{ #name, meaning, offsetof(struct pool_stats, name), false, kind, NULL }
+#define POOL_NOW(name, meaning) \
+	{ #name, meaning, offsetof(struct pool_now, name), true, GAUGE, NULL }
+#define SERVER(name, kind, meaning) \
+	{ #name, meaning, offsetof(struct server_stats, name), false, kind, NULL }
+#define SERVER_AS(name, kind, metric, meaning) \
+	{ #name, meaning, offsetof(struct server_stats, name), false, kind, \
+		metric }
+#define SERVER_NOW(name, meaning) \
+	{ #name, meaning, offsetof(struct server_now, name), true, GAUGE, NULL }
 
+/* twemproxy's first, in its order; then ours. */
 static const struct counter pool_counters[] = {
-	POOL(client_eof, "clients that closed their connection or sent QUIT"),
-	POOL(client_err, "client connections that ended in an error"),
-	POOL(client_connections, "clients connected now"),
-	POOL(server_ejects, "times a server was ejected"),
-	POOL(forward_error, "requests answered by an error of the proxy"),
-	POOL(fragments, "parts made of requests that were split"),
+	POOL(client_eof, COUNTER, "clients that closed their connection or sent QUIT"),
+	POOL(client_err, COUNTER, "client connections that ended in an error"),
+	POOL(client_connections, GAUGE, "clients connected now"),
+	POOL(server_ejects, COUNTER, "times a server was ejected"),
+	POOL(forward_error, COUNTER, "requests answered by an error of the proxy"),
+	POOL(fragments, COUNTER, "parts made of requests that were split"),
+	POOL(refused_clients, COUNTER, "clients refused at a limit"),
+	POOL(parse_errors, COUNTER, "clients closed because their framing was lost"),
+	POOL(refused_unknown, COUNTER, "requests with an unknown command"),
+	POOL(refused_arity, COUNTER, "requests with a wrong number of words"),
+	POOL(refused_unsupported, COUNTER, "requests for what a proxy cannot do"),
+	POOL(refused_cross_server, COUNTER, "requests with keys at different servers"),
+	POOL(refused_auth, COUNTER, "requests before AUTH"),
+	POOL_NOW(servers_live, "servers that are not ejected"),
+	POOL_NOW(ring_checksum, "equal in two proxies that route alike"),
 };
 
 static const struct counter server_counters[] = {
-	SERVER(server_eof, "connections that the server closed"),
-	SERVER(server_err, "connections that ended in an error"),
-	SERVER(server_timedout, "connections that did not answer in time"),
-	SERVER(server_connections, "connections to the server now"),
-	SERVER(server_ejected_at, "last ejection, us since the epoch"),
-	SERVER(requests, "requests and parts of requests sent"),
-	SERVER(request_bytes, "bytes of those"),
-	SERVER(responses, "replies given to clients"),
-	SERVER(response_bytes, "bytes of those"),
-	QUEUE(in_queue, "requests not yet written to the server"),
-	QUEUE(in_queue_bytes, "bytes of those"),
-	QUEUE(out_queue, "requests written that await a reply"),
-	QUEUE(out_queue_bytes, "bytes of those"),
+	SERVER(server_eof, COUNTER, "connections that the server closed"),
+	SERVER(server_err, COUNTER, "connections that ended in an error"),
+	SERVER(server_timedout, COUNTER, "connections that did not answer in time"),
+	SERVER(server_connections, GAUGE, "connections to the server now"),
+	SERVER_AS(server_ejected_at, GAUGE, "ejected_timestamp_microseconds",
+		"last ejection, us since the epoch"),
+	SERVER(requests, COUNTER, "requests and parts of requests sent"),
+	SERVER_AS(request_bytes, COUNTER, "request_bytes_total", "bytes of those"),
+	SERVER(responses, COUNTER, "replies given to clients"),
+	SERVER_AS(response_bytes, COUNTER, "response_bytes_total", "bytes of those"),
+	SERVER_NOW(in_queue, "requests not yet written to the server"),
+	SERVER_NOW(in_queue_bytes, "bytes of those"),
+	SERVER_NOW(out_queue, "requests written that await a reply"),
+	SERVER_NOW(out_queue_bytes, "bytes of those"),
+	SERVER_NOW(ejected, "1 while the server is ejected"),
+	SERVER(retired, COUNTER, "connections given up with requests under way"),
+	SERVER(probes, COUNTER, "probes of the ejected server"),
+	SERVER_NOW(latency_p50_us, "half of the responses came within, us"),
+	SERVER_NOW(latency_p99_us, "99 of 100 responses came within, us"),
+	SERVER_NOW(latency_p999_us, "999 of 1000 responses came within, us"),
 };
 
 enum {
@@ -69,24 +103,96 @@ enum {
 	SERVER_COUNTERS = sizeof(server_counters) / sizeof(server_counters[0]),
 };
 
-static uint64_t value(const void *figures, const struct counter *counter)
+static uint64_t value(const struct counter *counter, const void *stats,
+	const void *now)
 {
+	const char *from = counter->now ? now : stats;
 	uint64_t v;
 
-	memcpy(&v, (const char *)figures + counter->offset, sizeof(v));
+	memcpy(&v, from + counter->offset, sizeof(v));
 	return v;
 }
 
-static void server_figures(const struct server *s, struct server_figures *f)
+/* ---- latency: 16 buckets of equal width for each power of two ------------------- */
+
+static unsigned latency_bucket(uint64_t us)
 {
-	uint64_t count[2], bytes[2];
+	unsigned power = 4;
+
+	if (us < LATENCY_STEPS)
+		return (unsigned)us;
+	while (us >> (power + 1))
+		power++;
+	if (power >= LATENCY_POWERS)
+		return LATENCY_BUCKETS - 1;
+	return (power - 3) * LATENCY_STEPS +
+		(unsigned)(us >> (power - 4)) % LATENCY_STEPS;
+}
+
+/* The first value that belongs to the bucket behind this one. */
+static uint64_t latency_end(unsigned bucket)
+{
+	unsigned power = bucket / LATENCY_STEPS + 3;
+
+	if (bucket < LATENCY_STEPS)
+		return bucket + 1;
+	return ((uint64_t)LATENCY_STEPS + bucket % LATENCY_STEPS + 1) << (power - 4);
+}
+
+void stats_latency(struct server_stats *stats, uint64_t us)
+{
+	stats->latency_us += us;
+	stats->latency[latency_bucket(us)]++;
+}
+
+/* The middle of the bucket in which the wanted-th response lies. */
+static uint64_t quantile(const struct server_stats *stats, uint64_t wanted)
+{
+	uint64_t seen = 0;
+
+	for (unsigned i = 0; i < LATENCY_BUCKETS && wanted; i++) {
+		seen += stats->latency[i];
+		if (seen >= wanted)
+			return i < LATENCY_STEPS ? i :
+				(latency_end(i - 1) + latency_end(i)) / 2;
+	}
+	return 0;
+}
+
+static void server_now(const struct server *s, struct server_now *now)
+{
+	uint64_t count[2], bytes[2], total = s->stats.responses;
 
 	server_queues(s, count, bytes);
-	f->stats = s->stats;
-	f->in_queue = count[0];
-	f->in_queue_bytes = bytes[0];
-	f->out_queue = count[1];
-	f->out_queue_bytes = bytes[1];
+	now->in_queue = count[0];
+	now->in_queue_bytes = bytes[0];
+	now->out_queue = count[1];
+	now->out_queue_bytes = bytes[1];
+	now->ejected = s->ejected;
+	now->latency_p50_us = quantile(&s->stats, (total + 1) / 2);
+	now->latency_p99_us = quantile(&s->stats, total - total / 100);
+	now->latency_p999_us = quantile(&s->stats, total - total / 1000);
+}
+
+static void pool_now(const struct pool *pool, struct pool_now *now)
+{
+	now->servers_live = pool_live(pool);
+	/* 53 bits, which is all that a number of JSON can hold exactly. */
+	now->ring_checksum = ring_checksum(&pool->ring) >> 11;
+}
+
+/* Bytes of memory in use; 0 where the system has no such file. */
+static uint64_t memory_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	unsigned long long pages = 0;
+
+	if (!file)
+		return 0;
+	if (fscanf(file, "%*u %llu", &pages) != 1)
+		pages = 0;
+	fclose(file);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* ---- JSON --------------------------------------------------------------------- */
@@ -108,26 +214,29 @@ static void json_string(struct text *t, const char *s)
 
 static void json_server(struct text *t, const struct server *s)
 {
-	struct server_figures figures;
+	struct server_now now;
 
-	server_figures(s, &figures);
+	server_now(s, &now);
 	json_string(t, s->conf->name);
 	text_printf(t, ": {");
 	for (size_t i = 0; i < SERVER_COUNTERS; i++)
 		text_printf(t, "%s\"%s\":%llu", i ? ", " : "",
 			server_counters[i].name, (unsigned long long)
-			value(&figures, &server_counters[i]));
+			value(&server_counters[i], &s->stats, &now));
 	text_printf(t, "}");
 }
 
 static void json_pool(struct text *t, const struct pool *pool)
 {
+	struct pool_now now;
+
+	pool_now(pool, &now);
 	json_string(t, pool->conf->name);
 	text_printf(t, ": {");
 	for (size_t i = 0; i < POOL_COUNTERS; i++)
 		text_printf(t, "\"%s\":%llu, ", pool_counters[i].name,
-			(unsigned long long)value(&pool->stats,
-			&pool_counters[i]));
+			(unsigned long long)value(&pool_counters[i],
+			&pool->stats, &now));
 	for (size_t i = 0; i < pool->conf->nservers; i++) {
 		if (i)
 			text_printf(t, ",");
@@ -146,11 +255,17 @@ static void stats_json(struct text *t)
 	json_string(t, host);
 	text_printf(t, ", \"version\":\"%s\", \"uptime\":%llu, "
 		"\"timestamp\":%lld, \"total_connections\":%llu, "
-		"\"curr_connections\":%llu, ", VERSION,
+		"\"curr_connections\":%llu, \"memory_bytes\":%llu, "
+		"\"loop_max_us\":%llu, \"reloads\":%llu, "
+		"\"reload_failures\":%llu, \"last_reload_failed\":%d, ", VERSION,
 		(unsigned long long)((proxy.loop.now_us - proxy.start_us) /
 		1000000), (long long)time(NULL),
 		(unsigned long long)proxy.total_connections,
-		(unsigned long long)proxy.curr_connections);
+		(unsigned long long)proxy.curr_connections,
+		(unsigned long long)memory_bytes(),
+		(unsigned long long)proxy.loop.turn_max_us,
+		(unsigned long long)proxy.reloads,
+		(unsigned long long)proxy.reload_failures, proxy.reload_failed);
 	for (size_t i = 0; i < proxy.npools; i++) {
 		if (i)
 			text_printf(t, ",");
@@ -159,11 +274,159 @@ static void stats_json(struct text *t)
 	text_printf(t, "}\n");
 }
 
+/* ---- Prometheus: text format 0.0.4 ------------------------------------------------- */
+
+static void label(struct text *t, const char *name, const char *text)
+{
+	text_printf(t, "%s=\"", name);
+	for (; *text; text++) {
+		if (*text == '\n')
+			text_printf(t, "\\n");
+		else if (*text == '"' || *text == '\\')
+			text_printf(t, "\\%c", *text);
+		else
+			text_add(t, text, 1);
+	}
+	text_printf(t, "\"");
+}
+
+/* HELP and TYPE; the metric's whole name goes to `name`. */
+static void metric_head(struct text *t, const char *scope,
+	const struct counter *c, char *name, size_t room)
+{
+	if (c->metric)
+		snprintf(name, room, "nutcracker_%s_%s", scope, c->metric);
+	else
+		snprintf(name, room, "nutcracker_%s_%s%s", scope,
+			strncmp(c->name, "server_", 7) == 0 ? c->name + 7 : c->name,
+			c->kind == COUNTER ? "_total" : "");
+	text_printf(t, "# HELP %s %s\n# TYPE %s %s\n", name, c->meaning, name,
+		c->kind == COUNTER ? "counter" : "gauge");
+}
+
+static void labels(struct text *t, const char *name, const struct pool *pool,
+	const struct server *s)
+{
+	text_printf(t, "%s{", name);
+	label(t, "pool", pool->conf->name);
+	if (s) {
+		text_printf(t, ",");
+		label(t, "server", s->conf->name);
+	}
+}
+
+static void pool_metrics(struct text *t)
+{
+	char name[96];
+
+	for (size_t i = 0; i < POOL_COUNTERS; i++) {
+		metric_head(t, "pool", &pool_counters[i], name, sizeof(name));
+		for (size_t p = 0; p < proxy.npools; p++) {
+			const struct pool *pool = proxy.pools[p];
+			struct pool_now now;
+			pool_now(pool, &now);
+			labels(t, name, pool, NULL);
+			text_printf(t, "} %llu\n", (unsigned long long)
+				value(&pool_counters[i], &pool->stats, &now));
+		}
+	}
+}
+
+/* The format wants all lines of one metric together: what is costly to find out
+ * of a server is found out before. */
+static void server_metrics(struct text *t)
+{
+	struct server_now *list, *now;
+	size_t count = 0;
+	char name[96];
+
+	for (size_t p = 0; p < proxy.npools; p++)
+		count += proxy.pools[p]->conf->nservers;
+	now = list = xcalloc(count, sizeof(*list));
+	for (size_t p = 0; p < proxy.npools; p++)
+		for (size_t k = 0; k < proxy.pools[p]->conf->nservers; k++)
+			server_now(proxy.pools[p]->servers[k], now++);
+	for (size_t i = 0; i < SERVER_COUNTERS; i++) {
+		metric_head(t, "server", &server_counters[i], name, sizeof(name));
+		now = list;
+		for (size_t p = 0; p < proxy.npools; p++)
+			for (size_t k = 0; k < proxy.pools[p]->conf->nservers; k++) {
+				const struct server *s = proxy.pools[p]->servers[k];
+				labels(t, name, proxy.pools[p], s);
+				text_printf(t, "} %llu\n", (unsigned long long)
+					value(&server_counters[i], &s->stats, now++));
+			}
+	}
+	free(list);
+}
+
+/* One line for each power of two, at which the buckets are exact. */
+static void latency_metrics(struct text *t, const struct pool *pool,
+	const struct server *s)
+{
+	uint64_t seen = 0;
+	unsigned i = 0;
+
+	for (unsigned power = 6; power < LATENCY_POWERS; power += 2) {
+		while (i < LATENCY_BUCKETS && latency_end(i) <= (uint64_t)1 << power)
+			seen += s->stats.latency[i++];
+		labels(t, "nutcracker_server_latency_seconds_bucket", pool, s);
+		text_printf(t, ",le=\"%.6f\"} %llu\n",
+			(double)((uint64_t)1 << power) / 1e6,
+			(unsigned long long)seen);
+	}
+	while (i < LATENCY_BUCKETS)
+		seen += s->stats.latency[i++];
+	labels(t, "nutcracker_server_latency_seconds_bucket", pool, s);
+	text_printf(t, ",le=\"+Inf\"} %llu\n", (unsigned long long)seen);
+	labels(t, "nutcracker_server_latency_seconds_sum", pool, s);
+	text_printf(t, "} %.6f\n", (double)s->stats.latency_us / 1e6);
+	labels(t, "nutcracker_server_latency_seconds_count", pool, s);
+	text_printf(t, "} %llu\n", (unsigned long long)seen);
+}
+
+static void process_metric(struct text *t, const char *name, const char *type,
+	const char *meaning, uint64_t v)
+{
+	text_printf(t, "# HELP nutcracker_%s %s\n# TYPE nutcracker_%s %s\n"
+		"nutcracker_%s %llu\n", name, meaning, name, type, name,
+		(unsigned long long)v);
+}
+
+static void stats_metrics(struct text *t)
+{
+	process_metric(t, "uptime_seconds", "gauge", "since the start",
+		(proxy.loop.now_us - proxy.start_us) / 1000000);
+	process_metric(t, "connections_total", "counter",
+		"listeners, clients and servers ever", proxy.total_connections);
+	process_metric(t, "connections", "gauge", "the same, now",
+		proxy.curr_connections);
+	process_metric(t, "memory_bytes", "gauge", "resident memory",
+		memory_bytes());
+	process_metric(t, "loop_max_microseconds", "gauge",
+		"longest turn of the event loop", proxy.loop.turn_max_us);
+	process_metric(t, "reloads_total", "counter", "configurations taken over",
+		proxy.reloads);
+	process_metric(t, "reload_failures_total", "counter",
+		"configurations refused", proxy.reload_failures);
+	process_metric(t, "last_reload_failed", "gauge",
+		"1 if the last reload was refused", proxy.reload_failed);
+	pool_metrics(t);
+	server_metrics(t);
+	text_printf(t, "# HELP nutcracker_server_latency_seconds from queueing a "
+		"request to its response\n"
+		"# TYPE nutcracker_server_latency_seconds histogram\n");
+	for (size_t p = 0; p < proxy.npools; p++)
+		for (size_t k = 0; k < proxy.pools[p]->conf->nservers; k++)
+			latency_metrics(t, proxy.pools[p],
+				proxy.pools[p]->servers[k]);
+}
+
 static void describe(const char *what, const struct counter *list, size_t count)
 {
 	fprintf(stderr, "%s stats:\n", what);
 	for (size_t i = 0; i < count; i++)
-		fprintf(stderr, "  %-20s\"%s\"\n", list[i].name, list[i].meaning);
+		fprintf(stderr, "  %-22s\"%s\"\n", list[i].name, list[i].meaning);
 	fprintf(stderr, "\n");
 }
 
@@ -257,28 +520,158 @@ static void answer_raw(struct timer *timer)
 	text_free(&body);
 }
 
-static bool is_path(const char *path, size_t len, const char *name)
+/* ---- what HTTP can ask for ------------------------------------------------------------ */
+
+static int hex(char c)
 {
+	const char *digits = "0123456789abcdef", *at;
+
+	at = c ? strchr(digits, c | 0x20) : NULL;
+	return at ? (int)(at - digits) : -1;
+}
+
+/* The value of a name in "a=1&b=2", %XX and + decoded; NULL if it is not there.
+ * The caller frees it. */
+static char *parameter(const char *query, const char *end, const char *name,
+	size_t *len)
+{
+	size_t n = strlen(name);
+
+	while (query < end) {
+		const char *stop = memchr(query, '&', (size_t)(end - query));
+		char *out, *to;
+
+		if (!stop)
+			stop = end;
+		if ((size_t)(stop - query) <= n || query[n] != '=' ||
+		    memcmp(query, name, n) != 0) {
+			query = stop + 1;
+			continue;
+		}
+		to = out = xmalloc((size_t)(stop - query));
+		for (query += n + 1; query < stop; query++) {
+			if (*query == '%' && stop - query > 2 &&
+			    hex(query[1]) >= 0 && hex(query[2]) >= 0) {
+				*to++ = (char)(hex(query[1]) * 16 + hex(query[2]));
+				query += 2;
+			} else {
+				*to++ = *query == '+' ? ' ' : *query;
+			}
+		}
+		*to = '\0';
+		*len = (size_t)(to - out);
+		return out;
+	}
+	return NULL;
+}
+
+static struct pool *pool_named(const char *name)
+{
+	for (size_t i = 0; i < proxy.npools; i++)
+		if (strcmp(proxy.pools[i]->conf->name, name) == 0)
+			return proxy.pools[i];
+	return NULL;
+}
+
+/* Pools without a live server, one a line. False if there are such. */
+static bool health(struct text *t, const struct pool *only)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < proxy.npools; i++) {
+		const struct pool *pool = proxy.pools[i];
+		if ((only && pool != only) || pool_live(pool))
+			continue;
+		good = false;
+		text_printf(t, "%s: no live server\n", pool->conf->name);
+	}
+	if (good)
+		text_printf(t, "ok\n");
+	return good;
+}
+
+static const char ok[] = "200 OK", not_found[] = "404 Not Found",
+	bad_request[] = "400 Bad Request";
+
+static const char *get_health(struct text *t, const char *query, const char *end)
+{
+	size_t len;
+	char *name = parameter(query, end, "pool", &len);
+	struct pool *pool = name ? pool_named(name) : NULL;
+	const char *status = ok;
+
+	if (name && !pool) {
+		text_printf(t, "no pool '%s'\n", name);
+		status = not_found;
+	} else if (!health(t, pool)) {
+		status = "503 Service Unavailable";
+	}
+	free(name);
+	return status;
+}
+
+static const char *get_route(struct text *t, const char *query, const char *end)
+{
+	size_t len, key_len = 0;
+	char *name = parameter(query, end, "pool", &len);
+	char *key = parameter(query, end, "key", &key_len);
+	struct pool *pool = name ? pool_named(name) : NULL;
+	const char *status = ok;
+	uint32_t hash;
+
+	if (!name || !key) {
+		text_printf(t, "/route?pool=NAME&key=KEY\n");
+		status = bad_request;
+	} else if (!pool) {
+		text_printf(t, "no pool '%s'\n", name);
+		status = not_found;
+	} else {
+		const struct server *s = pool_route(pool, key, key_len, &hash);
+		if (s)
+			text_printf(t, "%s\t%s\n", s->conf->name,
+				s->conf->addr.text);
+		else
+			text_printf(t, "no live server\n");
+	}
+	free(name);
+	free(key);
+	return status;
+}
+
+static bool is_path(const char *path, const char *end, const char *name)
+{
+	size_t len = (size_t)(end - path);
+
 	return strlen(name) == len && memcmp(path, name, len) == 0;
 }
 
 /* "GET /path?query HTTP/1.1" */
 static void answer_http(struct reader *r, const char *request, size_t len)
 {
-	const char *path = request + 4, *end = path;
+	const char *path = request + 4, *end = path, *query, *stop;
+	const char *status = ok, *type = "text/plain; charset=utf-8";
 	struct text body = { 0 };
 
-	while (end < request + len && *end != ' ' && *end != '?' &&
-	       *end != '\r' && *end != '\n')
+	for (stop = path; stop < request + len && *stop > ' '; stop++)
+		continue;
+	while (end < stop && *end != '?')
 		end++;
-	if (is_path(path, (size_t)(end - path), "/") ||
-	    is_path(path, (size_t)(end - path), "/stats")) {
+	query = end < stop ? end + 1 : stop;
+	if (is_path(path, end, "/") || is_path(path, end, "/stats")) {
+		type = "application/json";
 		stats_json(&body);
-		answer(r, "200 OK", "application/json", &body, true);
+	} else if (is_path(path, end, "/metrics")) {
+		type = "text/plain; version=0.0.4; charset=utf-8";
+		stats_metrics(&body);
+	} else if (is_path(path, end, "/health")) {
+		status = get_health(&body, query, stop);
+	} else if (is_path(path, end, "/route")) {
+		status = get_route(&body, query, stop);
 	} else {
-		text_printf(&body, "there is / and /stats\n");
-		answer(r, "404 Not Found", "text/plain", &body, true);
+		status = not_found;
+		text_printf(&body, "/ /stats /metrics /health /route\n");
 	}
+	answer(r, status, type, &body, true);
 	text_free(&body);
 }
 

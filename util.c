@@ -102,19 +102,13 @@ static size_t escape(char *out, size_t room, const char *text)
 	return n;
 }
 
-void log_line(int level, const char *file, int line, const char *fmt, ...)
+static void write_line(const char *file, int line, const char *message)
 {
-	char message[2048], out[4096 + 64];
+	char out[4096 + 64];
 	struct timespec now;
 	struct tm local;
 	size_t n;
-	va_list args;
-	int saved = errno;
 
-	(void)level;
-	va_start(args, fmt);
-	vsnprintf(message, sizeof(message), fmt, args);
-	va_end(args);
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &local);
 	n = strftime(out, sizeof(out), "[%Y-%m-%d %H:%M:%S", &local);
@@ -125,6 +119,47 @@ void log_line(int level, const char *file, int line, const char *fmt, ...)
 	/* A full disk must not stop the proxy: what cannot be written is lost. */
 	while (write(logger.fd, out, n) < 0 && errno == EINTR)
 		continue;
+}
+
+void log_line(const char *file, int line, const char *fmt, ...)
+{
+	char message[2048];
+	va_list args;
+	int saved = errno;
+
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+	write_line(file, line, message);
+	errno = saved;
+}
+
+enum { LINES_A_SECOND = 10 };
+
+void log_line_limited(struct log_limit *limit, const char *file, int line,
+	const char *fmt, ...)
+{
+	char message[2048];
+	va_list args;
+	int saved = errno, n;
+	long long now = (long long)time(NULL);
+
+	if (now != limit->second) {
+		limit->second = now;
+		limit->written = 0;
+	}
+	if (limit->written++ >= LINES_A_SECOND) {
+		limit->left_out++;
+		return;
+	}
+	va_start(args, fmt);
+	n = vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+	if (limit->left_out && n > 0 && (size_t)n < sizeof(message))
+		snprintf(message + n, sizeof(message) - (size_t)n,
+			" (%u like this left out)", limit->left_out);
+	limit->left_out = 0;
+	write_line(file, line, message);
 	errno = saved;
 }
 

@@ -44,11 +44,26 @@ bool log_wants(int level);
 
 /* One line: "[date time.ms] file.c:line message\n" in one write(2). Bytes of
  * the message that are not printable are written as \xNN. */
-void log_line(int level, const char *file, int line, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
+void log_line(const char *file, int line, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+/* Lines of one kind that a peer can cause: at most ten a second; how many were
+ * left out is told by the next one. Zeroed memory to start with. */
+struct log_limit {
+	long long second;
+	unsigned written, left_out;
+};
+void log_line_limited(struct log_limit *limit, const char *file, int line,
+	const char *fmt, ...) PRINTF_LIKE(4, 5);
+#define log_some(level, ...) do { \
+	static struct log_limit limit_; \
+	if (log_wants(level)) \
+		log_line_limited(&limit_, __FILE__, __LINE__, __VA_ARGS__); \
+} while (0)
+
 #define log_at(level, ...) do { \
 	if (log_wants(level)) \
-		log_line((level), __FILE__, __LINE__, __VA_ARGS__); \
+		log_line(__FILE__, __LINE__, __VA_ARGS__); \
 } while (0)
 #define log_always(...) log_at(LOG_ALWAYS, __VA_ARGS__)
 #define log_err(...) log_at(LOG_ERR, __VA_ARGS__)

@@ -450,14 +450,17 @@ port_bind(int port, bool as_server)
 	struct sockaddr_storage address;
 	char text[16];
 	socklen_t len;
-	int fd, one = 1;
+	int fd, one = 1, error;
 
 	snprintf(text, sizeof(text), "%d", port);
 	len = address_parse(text, &address);
 	fd = socket_open(&address);
 	if (as_server)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, (struct sockaddr *)&address, len) == 0)
+	error = bind(fd, (struct sockaddr *)&address, len);
+	/* From now on others may bind it who have the option too. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (error == 0)
 		return fd;
 	close(fd);
 	return -1;
@@ -474,7 +477,7 @@ port_reserve(void)
 {
 	static unsigned seed;
 	int tries, port, ear, near, far;
-	char text[16];
+	char text[16], byte;
 
 	if (seed == 0)
 		seed = (unsigned)getpid() * 7919u + (unsigned)now_ms();
@@ -487,11 +490,17 @@ port_reserve(void)
 		snprintf(text, sizeof(text), "%d", port);
 		near = listen(ear, 1) == 0 ? address_connect(text) : -1;
 		far = near >= 0 ? accept(ear, NULL, NULL) : -1;
-		close(far);
-		close(near);
 		close(ear);
-		if (far >= 0)
-			return port;
+		if (far < 0) {
+			close(near);
+			continue;
+		}
+		close(far);
+		fcntl(near, F_SETFL, 0);
+		while (read(near, &byte, 1) > 0)
+			;
+		close(near);
+		return port;
 	}
 	die("no free port");
 	return -1;
