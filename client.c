@@ -373,6 +373,7 @@ void request_release(struct request *r)
 	if (--r->refs)
 		return;
 	split_free(r->split);
+	free(r->note);
 	reply_clear(&r->reply);
 	r->next = requests_free;
 	requests_free = r;
@@ -410,6 +411,47 @@ struct request *request_new(struct client *c)
 	return r;
 }
 
+static void copy_word(char *out, size_t room, const struct arg *word)
+{
+	size_t len = word->len < room ? word->len : room - 1;
+
+	memcpy(out, word->ptr, len);
+	out[len] = '\0';
+}
+
+void request_note(struct request *r, const struct arg *name,
+	const struct arg *key, const struct server *s)
+{
+	struct arg server = { s->conf->name, strlen(s->conf->name) };
+
+	r->note = xcalloc(1, sizeof(*r->note));
+	r->note->started_us = proxy.loop.now_us;
+	copy_word(r->note->name, sizeof(r->note->name), name);
+	copy_word(r->note->key, sizeof(r->note->key), key);
+	copy_word(r->note->server, sizeof(r->note->server), &server);
+}
+
+void request_log(struct request *r)
+{
+	const struct note *n = r->note;
+	uint64_t now = proxy.loop.now_us, sent = n->sent_us ? n->sent_us : now;
+	uint64_t slow = (uint64_t)proxy.options.slow * 1000;
+	const char *peer = socket_peer(r->client->conn.watch.fd);
+
+	if (slow && now - n->started_us >= slow)
+		log_some(LOG_ALWAYS, "slow request: %.3f ms, %.3f queued and %.3f "
+			"at the server: %s '%s' server '%s' client '%s'%s",
+			(double)(now - n->started_us) / 1e3,
+			(double)(sent - n->started_us) / 1e3,
+			(double)(now - sent) / 1e3, n->name, n->key, n->server,
+			peer, r->failed ? " error" : "");
+	else
+		log_debug("request done on c %d '%s' %.3f ms %s '%s' server '%s' "
+			"error %d", r->client->conn.watch.fd, peer,
+			(double)(now - n->started_us) / 1e3, n->name, n->key,
+			n->server, r->failed);
+}
+
 static void pop(struct client *c)
 {
 	struct request *r = c->head;
@@ -440,6 +482,8 @@ void request_answer(struct request *r, const char *bytes, size_t len)
 
 	if (!c)
 		return;
+	if (r->note)
+		request_log(r);
 	if (r == c->head) {
 		queue_put(&c->conn.out, bytes, len);
 		advance(c);
@@ -460,6 +504,8 @@ void request_answer_block(struct request *r, struct block *block)
 		block_free(block);
 		return;
 	}
+	if (r->note)
+		request_log(r);
 	if (r == c->head) {
 		queue_give(&c->conn.out, block);
 		advance(c);
@@ -575,6 +621,8 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 		request_fail(r, strerror(EINVAL));
 		return false;
 	}
+	if (r->note)
+		request_log(r);
 	if (r == c->head) {
 		conn_move(from, len, &c->conn.out);
 		advance(c);

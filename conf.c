@@ -24,6 +24,8 @@ enum key_type {
 	KEY_NUMBER,
 	KEY_BOOL,
 	KEY_STRING,
+	KEY_COMMANDS,
+	KEY_DENY,
 	KEY_SERVERS,
 };
 
@@ -87,6 +89,8 @@ static const struct key keys[] = {
 	{ "cross_server", KEY_BOOL, "error", POOL(cross_server_allow), 0, 0, NULL,
 		{ "error", "allow", NULL } },
 	{ "allow_flush", KEY_BOOL, "false", POOL(allow_flush), 0, 0, NULL, YES_NO },
+	{ "commands", KEY_COMMANDS, "forward", 0, 0, 0, NULL, { NULL } },
+	{ "deny_commands", KEY_DENY, NULL, 0, 0, 0, NULL, { NULL } },
 	{ "servers", KEY_SERVERS, NULL, 0, 0, 0, NULL, { NULL } },
 };
 
@@ -467,6 +471,56 @@ static char *server_add(struct reader *r, const char *text, int line)
 	return server_set(server, text);
 }
 
+static void command_add(struct conf_pool *pool, const char *name, size_t len,
+	unsigned key)
+{
+	struct conf_command *added;
+
+	pool->commands = xrealloc(pool->commands,
+		(pool->ncommands + 1) * sizeof(*pool->commands));
+	added = &pool->commands[pool->ncommands++];
+	added->name = xstrndup(name, len);
+	added->key = key;
+}
+
+/* One word of `commands`: "forward", "refuse" or "name:2". */
+static char *command_word(struct conf_pool *pool, const char *word, size_t len)
+{
+	const char *colon = memchr(word, ':', len);
+	size_t name = colon ? (size_t)(colon - word) : len;
+	uint64_t key;
+
+	if (!colon && len == 6 && memcmp(word, "refuse", 6) == 0) {
+		pool->refuse_unknown = true;
+		return NULL;
+	}
+	if (!colon && len == 7 && memcmp(word, "forward", 7) == 0)
+		return NULL;
+	if (!name || !colon || !parse_number(colon + 1, len - name - 1, 1048576,
+	    &key) || key == 0)
+		return reason_found("needs \"forward\", \"refuse\" or "
+			"\"NAME:POSITION OF THE KEY\"", word, len);
+	command_add(pool, word, name, (unsigned)key);
+	return NULL;
+}
+
+/* Words with blanks between them. */
+static char *commands_set(struct conf_pool *pool, const char *text, bool deny)
+{
+	char *reason = NULL;
+
+	while (*text && !reason) {
+		size_t len = strcspn(text, " ");
+
+		if (len && deny)
+			command_add(pool, text, len, 0);
+		else if (len)
+			reason = command_word(pool, text, len);
+		text += len + (text[len] == ' ');
+	}
+	return reason;
+}
+
 static char *key_set(struct reader *r, const struct key *key, const char *text,
 	int line)
 {
@@ -485,6 +539,10 @@ static char *key_set(struct reader *r, const struct key *key, const char *text,
 		return number_set(r->pool, key, text);
 	case KEY_STRING:
 		return string_set(r->pool, key, text);
+	case KEY_COMMANDS:
+		return commands_set(r->pool, text, false);
+	case KEY_DENY:
+		return commands_set(r->pool, text, true);
 	case KEY_SERVERS:
 		return server_add(r, text, line);
 	}
@@ -837,6 +895,9 @@ static void pool_clear(struct conf_pool *pool)
 		server_clear(&pool->servers[i]);
 	free(pool->servers);
 	addr_free(&pool->listen);
+	for (i = 0; i < pool->ncommands; i++)
+		free(pool->commands[i].name);
+	free(pool->commands);
 	free(pool->redis_auth);
 	free(pool->name);
 }
@@ -883,4 +944,19 @@ void conf_server_free(struct conf_server *server)
 	if (server)
 		server_clear(server);
 	free(server);
+}
+
+const struct conf_command *conf_command(const struct conf_pool *pool,
+	const char *name, size_t len)
+{
+	for (size_t i = 0; i < pool->ncommands; i++) {
+		const char *listed = pool->commands[i].name;
+		size_t n = 0;
+
+		while (n < len && listed[n] && lower(listed[n]) == lower(name[n]))
+			n++;
+		if (n == len && !listed[n])
+			return &pool->commands[i];
+	}
+	return NULL;
 }

@@ -29,6 +29,13 @@ struct conf_server {
 	int line;
 };
 
+/* What a pool says of one command. */
+struct conf_command {
+	char *name;   /* any case */
+	unsigned key; /* the word that is its key, 1 for the first argument; 0: the
+	               * command is denied */
+};
+
 struct conf_pool {
 	char *name;
 	int line;
@@ -63,6 +70,9 @@ struct conf_pool {
 	bool multiget_miss;       /* multiget_errors: miss */
 	bool cross_server_allow;  /* cross_server: allow */
 	bool allow_flush;         /* FLUSHALL, FLUSHDB, flush_all */
+	bool refuse_unknown;      /* commands: refuse what is in no table */
+	struct conf_command *commands;
+	size_t ncommands;
 	struct conf_server *servers; /* sorted by name: index order */
 	size_t nservers;
 };
@@ -89,6 +99,10 @@ struct conf_pool *conf_pool_take(struct conf_pool *pool);
 void conf_pool_free(struct conf_pool *pool);
 struct conf_server *conf_server_copy(const struct conf_server *server);
 void conf_server_free(struct conf_server *server);
+
+/* What the pool says of a command, NULL: nothing. */
+const struct conf_command *conf_command(const struct conf_pool *pool,
+	const char *name, size_t len);
 
 /* The order of pools and servers everywhere: shorter first, equal lengths by
  * unsigned bytes. Negative, 0 or positive. */

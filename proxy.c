@@ -25,7 +25,6 @@ enum {
 	MIN_MBUF = 512, MAX_MBUF = 16777216,
 	RESERVED_FDS = 32,    /* log, loop, statistics, lookups */
 	TRIM_INTERVAL = 1000, /* ms */
-	STOP_TIMEOUT = 5000,  /* ms for requests under way at the end */
 };
 
 struct proxy proxy;
@@ -47,6 +46,8 @@ static const struct option long_options[] = {
 	{ "pid-file", required_argument, NULL, 'p' },
 	{ "mbuf-size", required_argument, NULL, 'm' },
 	{ "route", required_argument, NULL, 'r' },
+	{ "slow", required_argument, NULL, 'S' },
+	{ "shutdown-timeout", required_argument, NULL, 'T' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -60,7 +61,7 @@ static void show_usage(void)
 {
 	fputs(
 "Usage: nutcracker [-hVdDt] [-v level] [-o file] [-c file] [-s port]\n"
-"                  [-a address] [-i ms] [-p file] [-m bytes]\n"
+"                  [-a address] [-i ms] [-p file] [-m bytes] [-S ms] [-T ms]\n"
 "       nutcracker [-c file] -r pool [key ...]\n"
 "\n"
 "Options:\n"
@@ -80,6 +81,10 @@ static void show_usage(void)
 "  -p, --pid-file=FILE     write the process id there (default: off)\n"
 "  -m, --mbuf-size=N       accepted for old command lines: buffers fit what\n"
 "                          they hold (default: 16384 bytes)\n"
+"  -S, --slow=MS           log requests that take so long or longer, 0 for\n"
+"                          none (default: 0)\n"
+"  -T, --shutdown-timeout=MS  time for requests under way at the end\n"
+"                          (default: 5000 ms)\n"
 "  -r, --route=POOL        print to which server each key goes: keys are the\n"
 "                          arguments, or the lines of standard input\n"
 "\n", stderr);
@@ -89,7 +94,7 @@ static void show_usage(void)
 static void missing_argument(int letter)
 {
 	const char *what = strchr("ocp", letter) ? "a file name" :
-		strchr("mvsi", letter) ? "a number" :
+		strchr("mvsiST", letter) ? "a number" :
 		letter == 'r' ? "a pool name" : "a string";
 
 	fprintf(stderr, "nutcracker: option -%c requires %s\n", letter, what);
@@ -108,7 +113,7 @@ static bool take_option(struct options *o, int letter)
 {
 	uint64_t n = 0;
 
-	if (strchr("vsim", letter) && !number_option(letter, &n))
+	if (strchr("vsimST", letter) && !number_option(letter, &n))
 		return false;
 	switch (letter) {
 	case 'h': o->help = o->version = true; break;
@@ -122,6 +127,8 @@ static bool take_option(struct options *o, int letter)
 	case 'a': o->stats_addr = optarg; break;
 	case 'p': o->pid_file = optarg; break;
 	case 'r': o->route = optarg; break;
+	case 'S': o->slow = (int)n; break;
+	case 'T': o->shutdown_timeout = (int)n; break;
 	case 'i': break; /* the statistics need no interval */
 	case 's':
 		if (n < 1 || n > 65535) {
@@ -164,9 +171,10 @@ static bool read_options(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.verbosity = LOG_NOTICE, .conf_file = DEFAULT_CONF,
 		.stats_addr = "0.0.0.0", .stats_port = 22222,
+		.shutdown_timeout = 5000,
 	};
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":hVtdDv:o:c:s:i:a:p:m:r:",
+	while ((letter = getopt_long(argc, argv, ":hVtdDv:o:c:s:i:a:p:m:r:S:T:",
 		long_options, NULL)) != -1) {
 		if (letter == '?') {
 			invalid_option(argv);
@@ -554,6 +562,7 @@ static void turn(int max_wait)
 {
 	struct client *list;
 
+	proxy.noting = proxy.options.slow || log_wants(LOG_DEBUG);
 	loop_turn(&proxy.loop, proxy.resumed ? 0 : max_wait, ready);
 	/* One round only: a client that has to wait again waits for the next
 	 * turn, so that nobody starves the others. */
@@ -700,7 +709,8 @@ static void finish(void)
 /* No new clients; those there are get what they asked for. */
 static void drain(void)
 {
-	uint64_t end = proxy.loop.now_ms + STOP_TIMEOUT;
+	uint64_t end = proxy.loop.now_ms +
+		(uint64_t)proxy.options.shutdown_timeout;
 
 	for (size_t i = 0; i < proxy.npools; i++)
 		pool_drain(proxy.pools[i]);

@@ -181,6 +181,13 @@ struct split {
 	struct arg *keys;        /* memcached: nkeys; values are matched by key */
 };
 
+/* What the log may say of a request; made only if it may have to. */
+struct note {
+	uint64_t started_us, sent_us; /* queued, and all written to the server */
+	char name[24], server[64];
+	char key[64];                 /* its beginning */
+};
+
 /* One command as received, until the last byte of its reply is written. */
 struct request {
 	struct request *next;    /* behind it in its client's order */
@@ -188,6 +195,7 @@ struct request {
 	const struct command *command;  /* one of the two, or neither */
 	const struct mc_command *mc;
 	struct split *split;     /* NULL: `part` is all there is */
+	struct note *note;       /* NULL: nothing is to be logged */
 	uint32_t refs;           /* parts in a server's queue, plus the client */
 	bool done;               /* the reply is complete */
 	bool failed;             /* an error that the proxy made is counted */
@@ -248,6 +256,11 @@ void request_fail(struct request *r, const char *why);
 /* The reply is complete; the bytes are copied, or the block is taken. */
 void request_answer(struct request *r, const char *bytes, size_t len);
 void request_answer_block(struct request *r, struct block *block);
+/* Note for the log, if it may be wanted, what the request is and where it went;
+ * when a part was written; and what came of it. */
+void request_note(struct request *r, const struct arg *name,
+	const struct arg *key, const struct server *s);
+void request_log(struct request *r);
 /* Count an error that the proxy makes, once for each request. */
 void request_count_error(struct request *r);
 /* "-ERR reason\r\n" or "SERVER_ERROR reason\r\n" to `out`; the length. */
@@ -493,6 +506,8 @@ struct options {
 	int verbosity;
 	const char *output, *conf_file, *stats_addr, *pid_file, *route;
 	uint16_t stats_port;
+	int slow;                /* ms from which a request is logged; 0: never */
+	int shutdown_timeout;    /* ms for requests under way at the end */
 };
 
 struct proxy {
@@ -513,6 +528,7 @@ struct proxy {
 	int spare_fd;            /* given up to be able to refuse at the limit */
 	uint64_t reloads, reload_failures;
 	bool reload_failed;      /* the last one */
+	bool noting;             /* the log may want to know of requests */
 	bool stopping;           /* no new requests; ends when all are answered */
 };
 

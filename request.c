@@ -192,6 +192,8 @@ static void forward(struct client *c, const struct command *cmd,
 	r->mc = mc;
 	r->part.request = r;
 	r->refs++;
+	if (proxy.noting)
+		request_note(r, &args.v[0], &(struct arg){ key, key_len }, s);
 	conn_move(&c->conn, len, &sc->conn.out);
 	server_push(sc, &r->part, len);
 	if (server_full(sc) && !c->stalled)
@@ -229,6 +231,8 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 	/* Without a client, the only one that refers to it is its part. */
 	r->refs = quiet ? 1 : 2;
 	r->part.maybe = audience == MAYBE;
+	if (proxy.noting)
+		request_note(r, &args.v[0], key, s);
 	for (size_t i = 0; i < count; i++) {
 		queue_put(&sc->conn.out, pieces[i].ptr, pieces[i].len);
 		len += pieces[i].len;
@@ -320,13 +324,44 @@ static bool ask_all(struct client *c, const struct command *cmd,
 	return false;
 }
 
+/* What the pool's configuration says of a command comes before the table. True:
+ * the request has been dealt with. */
+static bool configured_command(struct client *c, const struct arg *argv,
+	size_t argc, size_t len)
+{
+	const struct conf_command *rule = conf_command(c->pool->conf, argv[0].ptr,
+		argv[0].len);
+	char text[160];
+	int n;
+
+	if (!rule)
+		return false;
+	if (rule->key && rule->key < argc) {
+		forward(c, &command_unknown, NULL, argv[rule->key].ptr,
+			argv[rule->key].len, len);
+		return true;
+	}
+	n = rule->key ? snprintf(text, sizeof(text),
+		"-ERR wrong number of arguments for '%.64s' command\r\n",
+		rule->name) : snprintf(text, sizeof(text),
+		"-NOPERM this user has no permissions to run the '%.64s' command\r\n",
+		rule->name);
+	c->pool->stats.refused_unsupported++;
+	conn_consume(&c->conn, len);
+	client_answer(c, text, (size_t)n);
+	return true;
+}
+
 static void redis_command(struct client *c, const struct arg *argv, size_t argc,
 	const char *data, size_t len)
 {
 	const struct command *cmd = command_find(argv, argc);
 
+	if (c->pool->conf->ncommands && c->authenticated &&
+	    configured_command(c, argv, argc, len))
+		return;
 	if (!cmd) {
-		if (argc < 2 || !c->authenticated) {
+		if (argc < 2 || !c->authenticated || c->pool->conf->refuse_unknown) {
 			if (c->authenticated)
 				unknown_command(c, argv, argc);
 			else
@@ -695,6 +730,8 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	if (mc && mc->can_noreply && argc > mc->min_words &&
 	    is_noreply(&argv[argc - 1]))
 		words--;
+	if (mc && conf_command(c->pool->conf, argv[0].ptr, argv[0].len))
+		mc = NULL;
 	if (!mc || words < mc->min_words ||
 	    (mc->max_words && words > mc->max_words)) {
 		log_info("c %d unknown command or wrong words: '%.*s'",

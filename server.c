@@ -698,6 +698,17 @@ static bool flush_greeting(struct server_conn *sc)
 	return false;
 }
 
+/* For the log: these have now been written. */
+static void note_sent(struct server_conn *sc)
+{
+	uint64_t sent = sc->queued - sc->conn.out.bytes;
+
+	for (struct part *p = sc->head; p && p->end <= sent; p = p->next)
+		if (p->kind == PART_REQUEST && p->request->note &&
+		    !p->request->note->sent_us)
+			p->request->note->sent_us = proxy.loop.now_us;
+}
+
 void server_flush(struct server_conn *sc)
 {
 	enum io result;
@@ -722,6 +733,8 @@ void server_flush(struct server_conn *sc)
 		return;
 	}
 	sc->conn.blocked = result == IO_AGAIN;
+	if (proxy.noting)
+		note_sent(sc);
 	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
 	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
 		server_conn_fail(sc, errno);

@@ -249,6 +249,8 @@ void split_redis(struct client *c, const struct command *cmd,
 		return;
 	r = group_request(c, cmd->join, nkeys);
 	r->command = cmd;
+	if (proxy.noting && group.nparts)
+		request_note(r, &argv[0], &argv[keys[0]], group.conns[0]->server);
 	parts_begin(r);
 	for (size_t i = 0; i < group.nparts; i++)
 		put_header(&group.conns[i]->conn.out, cmd,
@@ -300,6 +302,8 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 		return;
 	r = group_request(c, JOIN_ARRAY, nkeys);
 	r->mc = mc;
+	if (proxy.noting && group.nparts)
+		request_note(r, &argv[0], &argv[first], group.conns[0]->server);
 	parts_begin(r);
 	for (size_t i = 0; i < group.nparts; i++)
 		for (size_t word = 0; word < first; word++) {

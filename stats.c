@@ -524,10 +524,10 @@ static void answer_raw(struct timer *timer)
 
 static int hex(char c)
 {
-	const char *digits = "0123456789abcdef", *at;
+	const char *digits = "0123456789abcdef0123456789ABCDEF", *at;
 
-	at = c ? strchr(digits, c | 0x20) : NULL;
-	return at ? (int)(at - digits) : -1;
+	at = c ? strchr(digits, c) : NULL;
+	return at ? (int)(at - digits) % 16 : -1;
 }
 
 /* The value of a name in "a=1&b=2", %XX and + decoded; NULL if it is not there.

@@ -1059,7 +1059,7 @@ redis_frame(struct request *r, struct bytes *in)
 	at = length_read(at, end, &words);
 	while (at && words-- > 0) {
 		at = length_read(at, end, &len);
-		if (!at || len < 0 || end - at < len + 2)
+		if (!at || len < 0 || end - at - 2 < len)
 			return 0;
 		request_add(r, at, (size_t)len);
 		at += len + 2;

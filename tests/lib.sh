@@ -30,6 +30,10 @@ here=$(cd "$(dirname "$0")" && pwd) || exit 2
 root=${here%/tests}
 BUILD=${BUILD:-$root/build}
 NUTCRACKER=${NUTCRACKER:-$root/nutcracker}
+case $BUILD in
+/*) ;;
+*) BUILD=$(cd "$BUILD" && pwd) || exit 2 ;;
+esac
 tool=$BUILD/tool
 test_name=${0##*/}
 lib_children=

@@ -314,6 +314,12 @@ static const struct {
 	{ TOP "  backlog: 0x10\n" END, ":3: a: backlog: needs a number" NUMBER "\"0x10\"" },
 	{ TOP "  client_connections: many\n" END,
 		":3: a: client_connections: needs a number" NUMBER "\"many\"" },
+	{ TOP "  commands: refuse json.get\n" END,
+		":3: a: commands: needs \"forward\", \"refuse\" or \"NAME:POSITION OF "
+		"THE KEY\", found \"json.get\"" },
+	{ TOP "  commands: json.get:0\n" END,
+		":3: a: commands: needs \"forward\", \"refuse\" or \"NAME:POSITION OF "
+		"THE KEY\", found \"json.get:0\"" },
 	{ TOP "  client_idle_timeout: 1s\n" END,
 		":3: a: client_idle_timeout: needs a number of milliseconds" NUMBER "\"1s\"" },
 	{ TOP "  server_connections: 0\n" END,
@@ -651,7 +657,8 @@ static const char *const key_lines[] = {
 	"# tcpkeepidle: ", "# tcpkeepintvl: ", "# tcpkeepcnt: ", "reuseport: ",
 	"preconnect: ", "server_connections: ", "auto_eject_hosts: ",
 	"server_failure_limit: ", "server_retry_timeout: ", "on_eject: ",
-	"multiget_errors: ", "cross_server: ", "allow_flush: ", "servers:",
+	"multiget_errors: ", "cross_server: ", "allow_flush: ", "# commands: ",
+	"# deny_commands: ", "servers:",
 };
 
 static void check_key_lines(const char *path)
