@@ -4,7 +4,8 @@
 # make            ./nutcracker
 # make static     the same, linked statically (best with CC=musl-gcc)
 # make demo       show it at work with real servers
-# make check      build and run all tests
+# make check      build and run all tests; TESTS='order owner' only those
+# make sanitize   the same under the address and undefined behaviour sanitizers
 # make install    to $(DESTDIR)$(PREFIX)
 #
 # The user's: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX SBINDIR MANDIR
@@ -29,10 +30,13 @@ HDR = proxy.h loop.h parse.h command.h conf.h yaml_min.h hash.h ketama.h util.h
 OBJ = proxy.o pool.o client.o request.o split.o local.o server.o resolve.o \
 	conn.o loop.o stats.o conf.o yaml_min.o command.o parse.o hash.o \
 	ketama.o util.o
+SRC = proxy.c pool.c client.c request.c split.c local.c server.c resolve.c \
+	conn.c loop.c stats.c conf.c yaml_min.c command.c parse.c hash.c \
+	ketama.c util.c
 UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
-	$(BUILD)/getkeys $(BUILD)/slow_resolver.so
+	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so
 
 all: nutcracker
 
@@ -50,9 +54,25 @@ static:
 	$(MAKE) LDFLAGS="-static -s $(LDFLAGS)" nutcracker
 
 # Tests. A program of the tests stands alone or links the leaf that it tests.
-check: nutcracker $(UNITS) $(TOOLS)
+check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll
 	@BUILD=$(BUILD) sh tests/setup.sh
-	@BUILD=$(BUILD) sh tests/run.sh
+	@BUILD=$(BUILD) sh tests/run.sh $(TESTS)
+
+# The same tests with a program that watches itself; stops at the first report.
+SANITIZE = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+sanitize: $(UNITS) $(TOOLS) $(BUILD)/nutcracker-sanitize
+	@BUILD=$(BUILD) sh tests/setup.sh
+	@BUILD=$(BUILD) NUTCRACKER=$(BUILD)/nutcracker-sanitize \
+		sh tests/run.sh $(TESTS)
+
+# Variants for the tests, each compiled at once from all sources.
+$(BUILD)/nutcracker-sanitize: $(SRC) $(HDR)
+	mkdir -p $(BUILD)
+	$(COMPILE) $(SANITIZE) -o $@ $(SRC) $(LDLIBS)
+$(BUILD)/nutcracker-poll: $(SRC) $(HDR)
+	mkdir -p $(BUILD)
+	$(COMPILE) -DLOOP_POLL -o $@ $(SRC) $(LDLIBS)
 
 demo: nutcracker $(TOOLS)
 	@BUILD=$(BUILD) sh tests/demo.sh
@@ -73,6 +93,8 @@ $(BUILD)/unit_parse: tests/unit_parse.c parse.o
 	$(LINK) -o $@ tests/unit_parse.c parse.o $(LDLIBS)
 $(BUILD)/getkeys: tests/getkeys.c command.o
 	$(LINK) -o $@ tests/getkeys.c command.o $(LDLIBS)
+$(BUILD)/compare: tests/compare.c tests/bench.h command.o
+	$(LINK) -o $@ tests/compare.c command.o $(LDLIBS)
 $(BUILD)/tool: tests/tool.c
 	$(LINK) -o $@ tests/tool.c $(LDLIBS)
 $(BUILD)/fake_server: tests/fake_server.c tests/bench.h
@@ -103,4 +125,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check demo install uninstall clean
+.PHONY: all static check sanitize demo install uninstall clean
