@@ -339,20 +339,14 @@ void conn_discard(struct conn *c)
 	c->rest_len = 0;
 }
 
-void conn_replace(struct conn *c, size_t len, struct block *with)
+void conn_swap_input(struct conn *c, struct input *other)
 {
-	size_t have;
-	const char *data = conn_input(c, &have);
-	size_t more = have - len;
+	struct input own = { c->in, c->rest, c->rest_len };
 
-	if (with->cap - with->end < more) {
-		with = xrealloc(with, sizeof(*with) + with->end + more);
-		with->cap = with->end + more;
-	}
-	memcpy(with->data + with->end, data + len, more);
-	with->end += more;
-	conn_discard(c);
-	c->in = with;
+	c->in = other->in;
+	c->rest = other->rest;
+	c->rest_len = other->rest_len;
+	*other = own;
 }
 
 void conn_close_socket(struct conn *c)

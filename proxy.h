@@ -112,8 +112,13 @@ void conn_move(struct conn *c, size_t len, struct queue *to);
 void conn_keep(struct conn *c);
 /* Forget the input. */
 void conn_discard(struct conn *c);
-/* Put a block, which is taken, in the place of the first len bytes. */
-void conn_replace(struct conn *c, size_t len, struct block *with);
+/* Have the conn take other input for its own, and get its own for it. */
+struct input {
+	struct block *in;
+	char *rest;
+	size_t rest_len;
+};
+void conn_swap_input(struct conn *c, struct input *other);
 /* Write what is queued, as much as the socket takes. IO_AGAIN: not all. */
 enum io conn_write(struct conn *c);
 /* Close the descriptor. */

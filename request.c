@@ -395,14 +395,15 @@ static void redis_command(struct client *c, const struct arg *argv, size_t argc,
 }
 
 /* An inline request goes on as the array that it stands for. */
-static void encode_inline(struct client *c, size_t argc, size_t line_len)
+static void inline_command(struct client *c, size_t argc, size_t line_len)
 {
-	size_t size = 32, n;
+	struct input input = { 0 };
 	struct block *block;
+	size_t size = 32, n;
 
 	for (size_t i = 0; i < argc; i++)
 		size += args.v[i].len + 32;
-	block = block_new(size);
+	block = input.in = block_new(size);
 	n = (size_t)snprintf(block->data, size, "*%zu\r\n", argc);
 	for (size_t i = 0; i < argc; i++) {
 		n += (size_t)snprintf(block->data + n, size - n, "$%zu\r\n",
@@ -413,7 +414,11 @@ static void encode_inline(struct client *c, size_t argc, size_t line_len)
 		n += 2;
 	}
 	block->end = n;
-	conn_replace(&c->conn, line_len, block);
+	conn_consume(&c->conn, line_len);
+	conn_swap_input(&c->conn, &input);
+	redis_words(block->data, args.v, argc);
+	redis_command(c, args.v, argc, block->data, n);
+	conn_swap_input(&c->conn, &input);
 }
 
 static void protocol_error(struct client *c)
@@ -454,7 +459,7 @@ static bool parse_redis(struct client *c, char *data, size_t len)
 	if (p->argc == 0)
 		conn_consume(&c->conn, p->pos);
 	else if (p->is_inline)
-		encode_inline(c, p->argc, p->pos);
+		inline_command(c, p->argc, p->pos);
 	else
 		redis_command(c, args.v, p->argc, data, p->pos);
 	args_shrink();
