@@ -206,21 +206,25 @@ static void client_linger(struct client *c)
 /* Everything is written: is there anything left to be done for it? */
 static void end_if_done(struct client *c)
 {
-	if (c->head || c->conn.out.head || c->lingering)
+	if (c->head || c->conn.out.head || c->lingering || c->paused)
 		return;
-	if (c->eof || (c->closing && proxy.stopping))
-		client_close(c, NULL);
-	else if (c->closing)
+	if (c->closing || c->draining)
 		client_linger(c);
+	else if (c->eof)
+		client_close(c, NULL);
 }
 
 static void client_parse(struct client *c)
 {
-	while (!c->closing && has_room(c)) {
+	c->paused = false;
+	while (!c->closing) {
 		size_t len;
 		char *data = conn_input(&c->conn, &len);
 
-		if (!len || !request_parse(c, data, len))
+		if (!len)
+			break;
+		c->paused = !has_room(c);
+		if (c->paused || !request_parse(c, data, len))
 			break;
 	}
 	if (c->conn.watch.fd < 0)
@@ -271,6 +275,31 @@ static void client_read(struct client *c)
 		c->active_ms = proxy.loop.now_ms;
 		client_parse(c);
 	}
+}
+
+/* What it has sent so far is taken, no more after that. */
+void client_drain(struct client *c)
+{
+	enum io result = IO_OK;
+
+	if (c->closing || c->eof)
+		return;
+	while (result == IO_OK && !c->paused && !c->closing) {
+		result = conn_read(&c->conn);
+		if (result == IO_OK)
+			client_parse(c);
+		if (c->conn.watch.fd < 0)
+			return;
+	}
+	if (c->lingering)
+		return;
+	c->eof = true;
+	if (!c->head && !c->conn.out.head && !c->paused && !c->closing) {
+		client_close(c, NULL);
+		return;
+	}
+	c->draining = true;
+	update_watch(c);
 }
 
 void client_ready(struct client *c, unsigned events)
@@ -651,7 +680,8 @@ void client_flush(struct client *c)
 	if (c->conn.watch.fd < 0)
 		return;
 	/* It was paused, and there may be room again. */
-	if (!(c->conn.watch.events & LOOP_READ) && wants_input(c) && has_room(c))
+	if ((c->paused || (wants_input(c) &&
+	    !(c->conn.watch.events & LOOP_READ))) && has_room(c))
 		client_wake(c);
 	else
 		update_watch(c);

@@ -128,9 +128,13 @@ static void stop_listening(struct pool *pool)
 
 void pool_drain(struct pool *pool)
 {
+	struct client *c, *next;
+
 	stop_listening(pool);
-	for (struct client *c = pool->clients; c; c = c->next)
-		client_finish(c);
+	for (c = pool->clients; c; c = next) {
+		next = c->next;
+		client_drain(c);
+	}
 }
 
 void pool_free(struct pool *pool)

@@ -220,6 +220,8 @@ struct client {
 	bool resp3;
 	bool eof;                /* it sends nothing more, but may still read */
 	bool closing;            /* no more requests; ends when all is written */
+	bool draining;           /* the same, but what has come is still done */
+	bool paused;             /* requests have come for which there is no room */
 	bool lingering;          /* all is written: wait for its end of file */
 	bool resumed;            /* is on the list of those that go on */
 	size_t held;             /* bytes of replies that wait for earlier ones */
@@ -242,6 +244,7 @@ void client_ready(struct client *c, unsigned events);
 void client_wake(struct client *c);
 void client_resume(struct client *c);
 void client_flush(struct client *c);
+void client_drain(struct client *c);
 /* `why` is logged; NULL: an orderly end. */
 void client_close(struct client *c, const char *why);
 /* Its pool has other limits now. */
@@ -353,6 +356,7 @@ struct server_conn {
 	                             * probe, and once it is retired */
 	struct server_conn *prev, *next; /* all of the server */
 	enum conn_state state;
+	bool redis;              /* the protocol, as when it was opened */
 	bool resp3;
 	bool probe;              /* carries no requests of clients */
 	bool failed;             /* has been counted as a failure */

@@ -231,6 +231,7 @@ static struct server_conn *server_conn_new(struct server *s, bool resp3)
 	sc->conn.role = ROLE_SERVER;
 	sc->conn.watch.fd = -1;
 	sc->server = s;
+	sc->redis = s->pool->conf->redis;
 	sc->resp3 = resp3;
 	sc->next = s->conns;
 	if (s->conns)
@@ -618,7 +619,6 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 
 static void server_read(struct server_conn *sc)
 {
-	bool redis = sc->server->pool->conf->redis;
 	enum io result = conn_read(&sc->conn);
 
 	if (result == IO_AGAIN)
@@ -635,7 +635,7 @@ static void server_read(struct server_conn *sc)
 
 		if (!len)
 			break;
-		parsed = redis ? redis_reply(&sc->parse, data, len) :
+		parsed = sc->redis ? redis_reply(&sc->parse, data, len) :
 			memcached_reply(&sc->parse, data, len);
 		if (parsed == PARSE_MORE) {
 			sc->conn.need = sc->parse.need;
