@@ -36,7 +36,8 @@ SRC = proxy.c pool.c client.c request.c split.c local.c server.c resolve.c \
 UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
-	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so
+	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so \
+	$(BUILD)/bench_memcached
 
 all: nutcracker
 
@@ -56,7 +57,7 @@ static:
 # Tests. A program of the tests stands alone or links the leaf that it tests.
 check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll
 	@BUILD=$(BUILD) sh tests/setup.sh
-	@BUILD=$(BUILD) sh tests/run.sh $(TESTS)
+	@BUILD=$(BUILD) CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/run.sh $(TESTS)
 
 # The same tests with a program that watches itself; stops at the first report.
 SANITIZE = -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -73,6 +74,13 @@ $(BUILD)/nutcracker-sanitize: $(SRC) $(HDR)
 $(BUILD)/nutcracker-poll: $(SRC) $(HDR)
 	mkdir -p $(BUILD)
 	$(COMPILE) -DLOOP_POLL -o $@ $(SRC) $(LDLIBS)
+
+# Against Debian's nutcracker and haproxy; QUICK=1 takes under a minute.
+bench: nutcracker $(TOOLS)
+	@BUILD=$$PWD/$(BUILD) sh tests/bench.sh
+# Instructions for each request, which do not depend on what else runs.
+bench-instructions: nutcracker $(TOOLS)
+	@BUILD=$$PWD/$(BUILD) CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/instructions.sh
 
 demo: nutcracker $(TOOLS)
 	@BUILD=$(BUILD) sh tests/demo.sh
@@ -95,6 +103,8 @@ $(BUILD)/getkeys: tests/getkeys.c command.o
 	$(LINK) -o $@ tests/getkeys.c command.o $(LDLIBS)
 $(BUILD)/compare: tests/compare.c tests/bench.h command.o
 	$(LINK) -o $@ tests/compare.c command.o $(LDLIBS)
+$(BUILD)/bench_memcached: tests/bench_memcached.c tests/bench.h
+	$(LINK) -o $@ tests/bench_memcached.c $(LDLIBS)
 $(BUILD)/tool: tests/tool.c
 	$(LINK) -o $@ tests/tool.c $(LDLIBS)
 $(BUILD)/fake_server: tests/fake_server.c tests/bench.h
@@ -125,4 +135,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize demo install uninstall clean
+.PHONY: all static check sanitize bench bench-instructions demo install uninstall clean

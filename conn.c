@@ -19,28 +19,47 @@
 #include "util.h"
 
 enum {
-	SPARE_BLOCKS = 256, /* kept for the next turns: 4 MB at most */
+	SPARE_SIZES = 6,    /* BLOCK_SIZE, and twice that, up to 512 KB */
 	WRITE_VECTOR = 32,  /* blocks handed to one write */
 };
+
+/* Bytes of each size that are kept for the next turns. */
+static const unsigned SPARE_BYTES = 4u << 20;
 
 /* Every socket is read into this; only what is left over is copied out. */
 static char shared[READ_SIZE];
 
+/* By size: large ones cost more than small ones to have from the system and to
+ * give back, as their pages are cleared (a SET of 100 KB: a third). */
 static struct {
 	struct block *list;
 	unsigned count;
 	unsigned unused; /* the fewest there were since the last trim */
-} spare;
+} spares[SPARE_SIZES];
+
+/* The smallest size kept that is large enough; SPARE_SIZES if none is. */
+static unsigned spare_size(size_t cap)
+{
+	unsigned i = 0;
+
+	while (i < SPARE_SIZES && (size_t)BLOCK_SIZE << i < cap)
+		i++;
+	return i;
+}
 
 struct block *block_new(size_t cap)
 {
-	struct block *block = spare.list;
+	unsigned i = cap < BLOCK_SIZE ? SPARE_SIZES : spare_size(cap);
+	struct block *block;
 
-	if (cap == BLOCK_SIZE && block) {
-		spare.list = block->next;
-		spare.count--;
-		if (spare.count < spare.unused)
-			spare.unused = spare.count;
+	if (i < SPARE_SIZES)
+		cap = (size_t)BLOCK_SIZE << i;
+	if (i < SPARE_SIZES && spares[i].list) {
+		block = spares[i].list;
+		spares[i].list = block->next;
+		spares[i].count--;
+		if (spares[i].count < spares[i].unused)
+			spares[i].unused = spares[i].count;
 	} else {
 		block = xmalloc(sizeof(*block) + cap);
 		block->cap = cap;
@@ -52,27 +71,33 @@ struct block *block_new(size_t cap)
 
 void block_free(struct block *block)
 {
+	unsigned i;
+
 	if (!block)
 		return;
-	if (block->cap != BLOCK_SIZE || spare.count >= SPARE_BLOCKS) {
+	i = spare_size(block->cap);
+	if (i == SPARE_SIZES || (size_t)BLOCK_SIZE << i != block->cap ||
+	    spares[i].count >= (SPARE_BYTES / BLOCK_SIZE) >> i) {
 		free(block);
 		return;
 	}
-	block->next = spare.list;
-	spare.list = block;
-	spare.count++;
+	block->next = spares[i].list;
+	spares[i].list = block;
+	spares[i].count++;
 }
 
 void blocks_trim(void)
 {
-	while (spare.unused > 0) {
-		struct block *block = spare.list;
-		spare.list = block->next;
-		spare.count--;
-		spare.unused--;
-		free(block);
+	for (unsigned i = 0; i < SPARE_SIZES; i++) {
+		while (spares[i].unused > 0) {
+			struct block *block = spares[i].list;
+			spares[i].list = block->next;
+			spares[i].count--;
+			spares[i].unused--;
+			free(block);
+		}
+		spares[i].unused = spares[i].count;
 	}
-	spare.unused = spare.count;
 }
 
 void queue_give(struct queue *q, struct block *block)
@@ -85,7 +110,7 @@ void queue_give(struct queue *q, struct block *block)
 	q->bytes += block->end - block->start;
 }
 
-void queue_put(struct queue *q, const void *data, size_t len)
+void queue_put_blocks(struct queue *q, const void *data, size_t len)
 {
 	const char *from = data;
 
@@ -211,23 +236,8 @@ enum io conn_read(struct conn *c)
 	return IO_OK;
 }
 
-char *conn_input(const struct conn *c, size_t *len)
+void conn_consume_block(struct conn *c, size_t len)
 {
-	if (c->in) {
-		*len = c->in->end - c->in->start;
-		return c->in->data + c->in->start;
-	}
-	*len = c->rest_len;
-	return c->rest;
-}
-
-void conn_consume(struct conn *c, size_t len)
-{
-	if (!c->in) {
-		c->rest += len;
-		c->rest_len -= len;
-		return;
-	}
 	c->in->start += len;
 	if (c->in->start == c->in->end) {
 		block_free(c->in);

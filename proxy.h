@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -90,7 +91,20 @@ void block_free(struct block *block);
 /* Give back what no turn needed lately. */
 void blocks_trim(void);
 
-void queue_put(struct queue *q, const void *data, size_t len);
+void queue_put_blocks(struct queue *q, const void *data, size_t len);
+/* The three that run for every request and every reply are inline. */
+static inline void queue_put(struct queue *q, const void *data, size_t len)
+{
+	struct block *tail = q->tail;
+
+	if (!tail || tail->cap - tail->end < len) {
+		queue_put_blocks(q, data, len);
+		return;
+	}
+	memcpy(tail->data + tail->end, data, len);
+	tail->end += len;
+	q->bytes += len;
+}
 void queue_give(struct queue *q, struct block *block);
 void queue_clear(struct queue *q);
 
@@ -103,8 +117,25 @@ enum io { IO_OK, IO_AGAIN, IO_EOF, IO_ERROR };
  */
 enum io conn_read(struct conn *c);
 /* The input not yet consumed, in one piece. */
-char *conn_input(const struct conn *c, size_t *len);
-void conn_consume(struct conn *c, size_t len);
+static inline char *conn_input(const struct conn *c, size_t *len)
+{
+	if (c->in) {
+		*len = c->in->end - c->in->start;
+		return c->in->data + c->in->start;
+	}
+	*len = c->rest_len;
+	return c->rest;
+}
+void conn_consume_block(struct conn *c, size_t len);
+static inline void conn_consume(struct conn *c, size_t len)
+{
+	if (c->in) {
+		conn_consume_block(c, len);
+		return;
+	}
+	c->rest += len;
+	c->rest_len -= len;
+}
 /* Consume the first len bytes and own them, or queue them elsewhere: without a
  * copy when they are large. */
 struct block *conn_take(struct conn *c, size_t len);

@@ -51,7 +51,9 @@ static void queue_part(struct server_conn *sc, struct part *part, size_t bytes)
 		timeout = PROBE_TIMEOUT;
 	if (timeout) {
 		part->deadline_ms = proxy.loop.now_ms + (uint64_t)timeout;
-		pool_expect(sc->server->pool, part->deadline_ms);
+		/* Those before it on the conn run out no later. */
+		if (!sc->live)
+			pool_expect(sc->server->pool, part->deadline_ms);
 	}
 	if (sc->tail)
 		sc->tail->next = part;

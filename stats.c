@@ -117,14 +117,15 @@ static uint64_t value(const struct counter *counter, const void *stats,
 
 static unsigned latency_bucket(uint64_t us)
 {
-	unsigned power = 4;
+	unsigned power = 0;
 
 	if (us < LATENCY_STEPS)
 		return (unsigned)us;
-	while (us >> (power + 1))
-		power++;
-	if (power >= LATENCY_POWERS)
+	if (us >> LATENCY_POWERS)
 		return LATENCY_BUCKETS - 1;
+	for (unsigned step = 16; step; step /= 2)
+		if (us >> (power + step))
+			power += step;
 	return (power - 3) * LATENCY_STEPS +
 		(unsigned)(us >> (power - 4)) % LATENCY_STEPS;
 }
@@ -141,8 +142,16 @@ static uint64_t latency_end(unsigned bucket)
 
 void stats_latency(struct server_stats *stats, uint64_t us)
 {
+	/* What was sent in one turn and answered in one took equally long. */
+	static uint64_t last_us;
+	static unsigned last_bucket;
+
+	if (us != last_us) {
+		last_us = us;
+		last_bucket = latency_bucket(us);
+	}
 	stats->latency_us += us;
-	stats->latency[latency_bucket(us)]++;
+	stats->latency[last_bucket]++;
 }
 
 /* The middle of the bucket in which the wanted-th response lies. */

@@ -96,6 +96,7 @@ struct conn {
 	int fd;
 	enum state state;
 	int64_t retry_at;  /* CONN_OFF: when to connect again */
+	int64_t rest_until; /* makes no requests before */
 	struct key key[KEYS];
 	struct request *head, **tail; /* unanswered, in order */
 	struct request *making;       /* the one being made */
@@ -149,7 +150,8 @@ static struct {
 	long requests;
 	uint32_t size;
 	uint64_t seed;
-	int seconds, wait;
+	int seconds, wait, calm, pause;
+	int64_t max;
 	const char *prefix, *password;
 	int naddresses;
 	struct address address[ADDRESSES];
@@ -160,8 +162,10 @@ static struct {
 
 static struct {
 	long made, right, errors, wrong, lost, closes;
+	long late; /* errors when there should be none any more */
 	double bytes;
 	int64_t slowest;
+	const char *slowest_name;
 	struct {
 		char text[100];
 		long count;
@@ -173,6 +177,7 @@ static char *noise;
 static char *scratch;
 static int64_t now;
 static int64_t last_progress;
+static int64_t calm_at;
 static bool stopping;
 static bool stuck;
 
@@ -1343,8 +1348,10 @@ reply_done(struct conn *c)
 {
 	struct request *r = c->head;
 
-	if (now - r->made > sum.slowest)
+	if (now - r->made > sum.slowest) {
 		sum.slowest = now - r->made;
+		sum.slowest_name = r->name;
+	}
 	last_progress = now;
 	c->head = r->next;
 	if (c->head == NULL)
@@ -1433,19 +1440,21 @@ error_count(struct conn *c, const char *ptr, size_t len)
 	if (sum.error[i].count++ == 0)
 		memcpy(sum.error[i].text, ptr, n);
 	sum.errors++;
+	sum.late += now >= calm_at;
 	request_failed(c, c->head);
 	reply_done(c);
 }
 
-/* Is this reply an error, where none was expected? */
+/* Is this reply, of which two bytes are there, an error, where none or another
+ * one was expected? */
 static bool
-is_error(const struct request *r, const char *ptr, size_t len)
+is_error(const struct request *r, const char *ptr)
 {
 	if (!opt.memcached)
 		return ptr[0] == '-' &&
-		    (r->seg[0].kind != SEG_TEXT || r->text[0] != '-');
-	return len >= 2 && (memcmp(ptr, "ER", 2) == 0 ||
-	    memcmp(ptr, "CL", 2) == 0 || memcmp(ptr, "SE", 2) == 0);
+		    (r->seg[0].kind != SEG_TEXT || memcmp(r->text, ptr, 2) != 0);
+	return memcmp(ptr, "ER", 2) == 0 || memcmp(ptr, "CL", 2) == 0 ||
+	    memcmp(ptr, "SE", 2) == 0;
 }
 
 /* Results of the checks below: bytes used, or */
@@ -1647,9 +1656,9 @@ check(struct conn *c, const char *ptr, size_t len)
 			return -1;
 		}
 		if (c->at == 0 && c->at_pos == 0) {
-			if (opt.memcached && len - used < 2)
+			if (len - used < 2)
 				break;
-			if (is_error(c->head, ptr + used, len - used)) {
+			if (is_error(c->head, ptr + used)) {
 				end = line_end(ptr + used, len - used);
 				if (end == NULL)
 					break;
@@ -1776,10 +1785,24 @@ conn_connect(struct conn *c)
 	}
 }
 
+/* With -pause a conn asks, waits for all its replies, and rests. */
+static bool
+conn_rests(struct conn *c)
+{
+	if (opt.pause == 0)
+		return false;
+	if (c->outstanding > 0 || now < c->rest_until)
+		return true;
+	c->rest_until = now + rnd(2 * (uint32_t)opt.pause);
+	return false;
+}
+
 /* Makes requests until the conn has enough to do. */
 static void
 conn_fill(struct conn *c)
 {
+	if (!stopping && conn_rests(c))
+		return;
 	if (c->outstanding == 0 || rnd(8) == 0)
 		c->target = 1 + (int)rnd((uint32_t)opt.depth);
 	while (!stopping && c->outstanding < c->target &&
@@ -1820,6 +1843,9 @@ usage(void)
 	    "  -s BYTES      largest value (1000)\n"
 	    "  -P N          deepest pipeline (16)\n"
 	    "  -t SECONDS    no new requests after that (300)\n"
+	    "  -calm SECONDS the last ones of -t; no errors then, not even with -errors\n"
+	    "  -pause MS     between replies and the next requests, on average\n"
+	    "  -max MS       no reply may take longer\n"
 	    "  -w SECONDS    give up when nothing moved for so long (20)\n"
 	    "  -k PREFIX     of the keys (from process and time: unused ones)\n"
 	    "  -a PASSWORD   AUTH first\n"
@@ -1889,6 +1915,12 @@ options(char **argv)
 			opt.seconds = atoi(value);
 		else if (strcmp(name, "-w") == 0)
 			opt.wait = atoi(value);
+		else if (strcmp(name, "-calm") == 0)
+			opt.calm = atoi(value);
+		else if (strcmp(name, "-pause") == 0)
+			opt.pause = atoi(value);
+		else if (strcmp(name, "-max") == 0)
+			opt.max = atol(value);
 		else if (strcmp(name, "-k") == 0)
 			opt.prefix = value;
 		else if (strcmp(name, "-a") == 0)
@@ -1930,8 +1962,8 @@ turn(struct conn *conns, struct pollfd *fds)
 			fds[i].events |= POLLOUT;
 		live++;
 	}
-	if (poll(fds, (nfds_t)opt.conns, live > 0 ? 100 : 10) < 0 &&
-	    errno != EINTR)
+	if (poll(fds, (nfds_t)opt.conns, live == 0 ? 10 :
+	    opt.pause > 0 ? 5 : 100) < 0 && errno != EINTR)
 		die("load: poll: %s", strerror(errno));
 	now = now_ms();
 	for (i = 0; i < opt.conns; i++) {
@@ -1997,7 +2029,14 @@ report(int64_t start)
 	    opt.memcached ? "memcached" : "redis", sum.made, sum.right,
 	    sum.errors, sum.wrong, sum.lost, sum.closes, sum.bytes / 1e6, seconds,
 	    (double)sum.made / seconds, (long)sum.slowest);
-	if (sum.wrong > 0 || sum.right == 0 || stuck)
+	if (sum.late > 0)
+		fprintf(stderr, "load: %ld errors in the last %d s\n", sum.late,
+		    opt.calm);
+	if (opt.max > 0 && sum.slowest > opt.max)
+		fprintf(stderr, "load: a %s took %ld ms\n", sum.slowest_name,
+		    (long)sum.slowest);
+	if (sum.wrong > 0 || sum.right == 0 || stuck || sum.late > 0 ||
+	    (opt.max > 0 && sum.slowest > opt.max))
 		return 1;
 	if (sum.errors > 0 && !opt.errors_ok)
 		return 1;
@@ -2030,6 +2069,8 @@ main(int argc, char **argv)
 	options(argv);
 	signal(SIGPIPE, SIG_IGN);
 	start = last_progress = now = now_ms();
+	calm_at = opt.calm > 0 ? start + (int64_t)(opt.seconds - opt.calm) * 1000 :
+	    INT64_MAX;
 	snprintf(prefix, sizeof(prefix), "l%lx.%lx", (long)getpid(),
 	    (long)time(NULL));
 	if (opt.prefix == NULL)
