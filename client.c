@@ -20,6 +20,8 @@ enum {
 	ACCEPT_RETRY = 100,        /* ms until a failed accept is tried again */
 	FIRST_LARGEST = 16 * 1024, /* what the first replies are taken for */
 	REPLY_COST = 64,           /* bytes a reply costs beside its own */
+	FIRST_WINDOW = 8,          /* requests under way while nothing is known */
+	WINDOW_GROWTH = 4,         /* small replies that allow one more */
 	LINGER = 1000,             /* ms for the client to read the last reply */
 };
 
@@ -145,7 +147,9 @@ void client_accept(struct pool *pool)
  * May another request of this client be taken on? Its replies are bounded
  * together: those written but not read by it, those that wait for earlier
  * ones, and those under way, which are expected to be as large as the last
- * ones were.
+ * ones were. How many may be under way grows with the small replies there have
+ * been: a few are no promise that a thousand large ones do not follow, which
+ * the servers would send whether the client reads them or not.
  */
 static bool has_room(const struct client *c)
 {
@@ -153,6 +157,7 @@ static bool has_room(const struct client *c)
 		(size_t)c->pending * (c->largest + REPLY_COST);
 
 	return !c->stalled && unread < (size_t)c->pool->conf->client_max_unread &&
+		c->pending < FIRST_WINDOW + c->small / WINDOW_GROWTH &&
 		c->pending < (uint32_t)c->pool->conf->client_max_requests;
 }
 
@@ -597,11 +602,34 @@ void client_error(struct client *c, const char *text)
 	request_fail(request_new(c), text);
 }
 
+static void note_size(struct client *c, size_t len)
+{
+	if (len >= LARGE)
+		c->small = 0;
+	else if (c->small < UINT32_MAX)
+		c->small++;
+	if (len > c->largest || c->largest == FIRST_LARGEST)
+		c->largest = len;
+	else
+		c->largest -= (c->largest - len) >> 3;
+}
+
+/* No reply came in time, or will come. Those behind must not wait as long one
+ * window after the other. */
+static void note_failure(struct client *c)
+{
+	note_size(c, 0);
+	if (c->small < UINT32_MAX / 2)
+		c->small += c->pending * WINDOW_GROWTH;
+}
+
 void part_fail(struct part *part, const char *why)
 {
 	struct request *r = part->request;
 
 	part->over = true;
+	if (r->client)
+		note_failure(r->client);
 	if (r->split)
 		split_fail(part, why);
 	else
@@ -611,14 +639,6 @@ void part_fail(struct part *part, const char *why)
 void part_release(struct part *part)
 {
 	request_release(part->request);
-}
-
-static void note_size(struct client *c, size_t len)
-{
-	if (len > c->largest || c->largest == FIRST_LARGEST)
-		c->largest = len;
-	else
-		c->largest -= (c->largest - len) >> 3;
 }
 
 bool part_reply(struct part *part, enum reply_type type, struct conn *from,

@@ -36,6 +36,7 @@ enum join {
 	JOIN_ANY,    /* one success is enough: first success, else first error */
 	JOIN_SCAN,   /* one cursor over all servers */
 	JOIN_RANDOM, /* RANDOMKEY: of any server that has one */
+	JOIN_INFO,    /* INFO: the proxy's own, with the version of a server */
 	JOIN_LONGEST, /* FUNCTION STATS: of the server that has most to say */
 };
 

@@ -15,9 +15,12 @@
 
 #include "util.h"
 
-/* What the commands and errors of the proxy are like; clients ask for it to
- * know what they may use. */
-static const char redis_version[] = "7.0.0";
+/* Clients ask for the version to know what they may use. As long as no server
+ * has told its own, it is that which the proxy's own answers are like. */
+static const char *redis_version(const struct pool *pool)
+{
+	return pool->redis_version[0] ? pool->redis_version : "7.0.0";
+}
 
 static void say(struct client *c, const char *text)
 {
@@ -188,7 +191,7 @@ static void answer_hello(struct client *c, const struct arg *argv, size_t argc)
 	put_word(&t, "server");
 	put_word(&t, "redis");
 	put_word(&t, "version");
-	put_word(&t, redis_version);
+	put_word(&t, redis_version(c->pool));
 	put_word(&t, "proto");
 	text_printf(&t, ":%d\r\n", c->resp3 ? 3 : 2);
 	put_word(&t, "id");
@@ -484,11 +487,11 @@ static void answer_command(struct client *c, const struct command *cmd,
 
 /* ---- the proxy itself --------------------------------------------------------------------- */
 
-static void info_server(struct text *t)
+static void info_server(const struct pool *pool, struct text *t)
 {
 	text_printf(t, "# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\n"
 		"nutcracker_version:%s\r\nprocess_id:%ld\r\n"
-		"uptime_in_seconds:%llu\r\n", redis_version, VERSION,
+		"uptime_in_seconds:%llu\r\n", redis_version(pool), VERSION,
 		(long)getpid(), (unsigned long long)
 		((proxy.loop.now_us - proxy.start_us) / 1000000));
 }
@@ -582,19 +585,21 @@ static bool info_wants(const char *name, const struct arg *argv, size_t argc)
 	return argc == 1;
 }
 
-static void answer_info(struct client *c, const struct arg *argv, size_t argc)
+static void info_text(const struct client *c, const struct arg *argv, size_t argc,
+	struct text *reply)
 {
 	static const struct {
 		const char *name;
 		void (*put)(struct text *t);
-	} sections[] = {
-		{ "server", info_server }, { "clients", info_clients },
+	} sections[] = { { "clients", info_clients },
 		{ "memory", info_memory }, { "persistence", info_persistence },
 		{ "stats", info_stats }, { "replication", info_replication },
 		{ "cluster", info_cluster }, { "pools", info_pools },
 	};
-	struct text t = { 0 }, reply = { 0 };
+	struct text t = { 0 };
 
+	if (info_wants("server", argv, argc))
+		info_server(c->pool, &t);
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
 		if (!info_wants(sections[i].name, argv, argc))
 			continue;
@@ -602,9 +607,53 @@ static void answer_info(struct client *c, const struct arg *argv, size_t argc)
 			text_add(&t, "\r\n", 2);
 		sections[i].put(&t);
 	}
-	put_verbatim(&reply, c, &t);
+	put_verbatim(reply, c, &t);
 	text_free(&t);
-	send_text(c, &reply);
+}
+
+/* A server's answer to INFO has its version in it. */
+static void learn_version(struct pool *pool, const char *info, size_t len)
+{
+	static const char name[] = "\nredis_version:";
+	size_t n = sizeof(name) - 1;
+
+	for (; len > n; info++, len--) {
+		size_t digits = 0;
+
+		if (*info != '\n' || memcmp(info, name, n) != 0)
+			continue;
+		while (digits < len - n && digits + 1 < sizeof(pool->redis_version) &&
+		       info[n + digits] > ' ')
+			digits++;
+		memcpy(pool->redis_version, info + n, digits);
+		pool->redis_version[digits] = '\0';
+		return;
+	}
+}
+
+struct block *local_info(struct client *c, const struct arg *argv, size_t argc,
+	const char *info, size_t len)
+{
+	struct text t = { 0 };
+	struct block *block;
+
+	learn_version(c->pool, info, len);
+	info_text(c, argv, argc, &t);
+	block = block_new(t.len);
+	memcpy(block->data, t.ptr, t.len);
+	block->end = t.len;
+	text_free(&t);
+	return block;
+}
+
+static void answer_info(struct client *c, const struct arg *argv, size_t argc)
+{
+	struct text t = { 0 };
+
+	if (!c->pool->redis_version[0] && split_info(c, argv, argc))
+		return;
+	info_text(c, argv, argc, &t);
+	send_text(c, &t);
 }
 
 static void answer_time(struct client *c)

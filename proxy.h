@@ -247,6 +247,7 @@ struct client {
 	struct client *prev, *next;  /* all of the pool */
 	struct request *head, *tail; /* not yet answered, in order */
 	uint32_t pending;        /* how many */
+	uint32_t small;          /* replies in a row that were not LARGE */
 	bool authenticated;
 	bool resp3;
 	bool eof;                /* it sends nothing more, but may still read */
@@ -351,6 +352,8 @@ void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 	const struct mc_command *mc, enum join how, const char *frame, size_t len);
 void split_scan(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc);
+/* INFO, when a server must be asked for its version first. False: none can. */
+bool split_info(struct client *c, const struct arg *argv, size_t argc);
 bool split_reply(struct part *part, enum reply_type type, struct conn *from,
 	size_t len);
 void split_fail(struct part *part, const char *reason);
@@ -363,6 +366,10 @@ void local_answer(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc);
 void local_memcached(struct client *c, const struct mc_command *cmd,
 	const struct arg *argv, size_t argc);
+
+/* The reply to INFO, after a server's own reply to it (or an error). */
+struct block *local_info(struct client *c, const struct arg *argv, size_t argc,
+	const char *info, size_t len);
 
 /* ---- server.c: backends ------------------------------------------------ */
 
@@ -510,6 +517,7 @@ struct pool {
 	                          * requests under way */
 	struct pool *next;       /* on the list of those that leave */
 	struct ring ring;
+	char redis_version[24];  /* of a server; empty: none has told */
 	struct client *clients;
 	struct timer expiry;     /* no later than the first deadline */
 	struct timer accept_again; /* after a failed accept */

@@ -402,6 +402,29 @@ void split_scan(struct client *c, const struct command *cmd,
 	push(c, sc, &s->parts[0], sc->conn.out.bytes - before);
 }
 
+bool split_info(struct client *c, const struct arg *argv, size_t argc)
+{
+	static const char ask[] = "*2\r\n$4\r\ninfo\r\n$6\r\nserver\r\n";
+	struct server *server = NULL;
+	struct server_conn *sc;
+	struct request *r;
+	struct split *s;
+
+	for (size_t i = 0; i < c->pool->conf->nservers && !server; i++)
+		if (!c->pool->servers[i]->ejected)
+			server = c->pool->servers[i];
+	if (!server)
+		return false;
+	sc = server_conn_for(server, 0, c->resp3);
+	r = request_new(c);
+	s = split_new(r, JOIN_INFO, 1, 0);
+	copy_keys(s, argv, argc);
+	s->nkeys = (uint32_t)argc;
+	queue_put(&sc->conn.out, ask, sizeof(ask) - 1);
+	push(c, sc, &s->parts[0], sizeof(ask) - 1);
+	return true;
+}
+
 /* ---- join ------------------------------------------------------------------------------ */
 
 static bool reply_shape(const struct request *r, const struct part *part,
@@ -714,6 +737,8 @@ static const struct reply *one_for_all(const struct request *r)
 	const struct split *s = r->split;
 	bool want_error = s->join != JOIN_ANY;
 
+	if (s->join == JOIN_INFO)
+		return NULL;
 	if (s->join == JOIN_ARRAY && r->client->pool->conf->multiget_miss)
 		return NULL;
 	for (uint32_t i = 0; i < s->nparts; i++) {
@@ -750,6 +775,9 @@ static struct block *join_replies(struct request *r)
 		return join_and(s);
 	case JOIN_SCAN:
 		return join_scan(r);
+	case JOIN_INFO:
+		return local_info(r->client, s->keys, s->nkeys, s->replies[0].ptr,
+			s->replies[0].len);
 	default:
 		return NULL;
 	}
