@@ -166,6 +166,12 @@ static bool wants_input(const struct client *c)
 	return !c->eof && !c->closing;
 }
 
+/* It waits for input and nothing else, as nearly all do nearly always. */
+static bool is_reading(const struct client *c)
+{
+	return c->conn.watch.events == LOOP_READ && !c->conn.blocked;
+}
+
 static void update_watch(struct client *c)
 {
 	unsigned events = c->conn.blocked ? LOOP_WRITE : 0;
@@ -239,7 +245,7 @@ static void client_parse(struct client *c)
 	else
 		conn_keep(&c->conn);
 	end_if_done(c);
-	if (c->conn.watch.fd >= 0)
+	if (c->conn.watch.fd >= 0 && (c->paused || c->closing || !is_reading(c)))
 		update_watch(c);
 }
 
@@ -703,7 +709,7 @@ void client_flush(struct client *c)
 	if ((c->paused || (wants_input(c) &&
 	    !(c->conn.watch.events & LOOP_READ))) && has_room(c))
 		client_wake(c);
-	else
+	else if (!is_reading(c))
 		update_watch(c);
 }
 

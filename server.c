@@ -737,7 +737,8 @@ void server_flush(struct server_conn *sc)
 	sc->conn.blocked = result == IO_AGAIN;
 	if (proxy.noting)
 		note_sent(sc);
-	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
+	if ((sc->conn.blocked || sc->conn.watch.events != LOOP_READ) &&
+	    loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
 	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
 		server_conn_fail(sc, errno);
 	else if (sc->stalled && sc->conn.out.bytes <
