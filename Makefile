@@ -14,7 +14,8 @@
 
 CC = cc
 CFLAGS = -O2 -g
-STD = -std=c11 -D_POSIX_C_SOURCE=200809L
+# Not _POSIX_C_SOURCE, which hides SO_REUSEPORT and the keepalive settings.
+STD = -std=c11 -D_DEFAULT_SOURCE
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes
 LDLIBS = -lpthread
@@ -37,7 +38,7 @@ UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
 	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so \
-	$(BUILD)/bench_memcached
+	$(BUILD)/bench_memcached $(BUILD)/hold
 
 all: nutcracker
 
@@ -51,8 +52,11 @@ $(OBJ): $(HDR)
 .c.o:
 	$(COMPILE) -c -o $@ $<
 
+# From the sources at once: objects of another compiler may lie about, and
+# those left would be taken for up to date by the next make.
 static:
-	$(MAKE) LDFLAGS="-static -s $(LDFLAGS)" nutcracker
+	$(COMPILE) $(LDFLAGS) -static -s -o nutcracker $(SRC) $(LDLIBS)
+	rm -f $(OBJ)
 
 # Tests. A program of the tests stands alone or links the leaf that it tests.
 check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll
@@ -74,6 +78,15 @@ $(BUILD)/nutcracker-sanitize: $(SRC) $(HDR)
 $(BUILD)/nutcracker-poll: $(SRC) $(HDR)
 	mkdir -p $(BUILD)
 	$(COMPILE) -DLOOP_POLL -o $@ $(SRC) $(LDLIBS)
+
+# Memory against Debian's nutcracker; ten minutes of faults.
+memory: nutcracker $(TOOLS)
+	@BUILD=$$PWD/$(BUILD) sh tests/setup.sh
+	@BUILD=$$PWD/$(BUILD) sh tests/memory.sh
+SECONDS = 600
+chaos: nutcracker $(TOOLS)
+	@BUILD=$$PWD/$(BUILD) sh tests/setup.sh
+	@BUILD=$$PWD/$(BUILD) sh tests/chaos.sh $(SECONDS)
 
 # Against Debian's nutcracker and haproxy; QUICK=1 takes under a minute.
 bench: nutcracker $(TOOLS)
@@ -105,6 +118,8 @@ $(BUILD)/compare: tests/compare.c tests/bench.h command.o
 	$(LINK) -o $@ tests/compare.c command.o $(LDLIBS)
 $(BUILD)/bench_memcached: tests/bench_memcached.c tests/bench.h
 	$(LINK) -o $@ tests/bench_memcached.c $(LDLIBS)
+$(BUILD)/hold: tests/hold.c tests/bench.h
+	$(LINK) -o $@ tests/hold.c $(LDLIBS)
 $(BUILD)/tool: tests/tool.c
 	$(LINK) -o $@ tests/tool.c $(LDLIBS)
 $(BUILD)/fake_server: tests/fake_server.c tests/bench.h
@@ -135,4 +150,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize bench bench-instructions demo install uninstall clean
+.PHONY: all static check sanitize bench bench-instructions memory chaos demo install uninstall clean

@@ -20,8 +20,9 @@ enum {
 	ACCEPT_RETRY = 100,        /* ms until a failed accept is tried again */
 	FIRST_LARGEST = 16 * 1024, /* what the first replies are taken for */
 	REPLY_COST = 64,           /* bytes a reply costs beside its own */
-	FIRST_WINDOW = 8,          /* requests under way while nothing is known */
+	FIRST_WINDOW = 10,         /* requests under way while nothing is known */
 	WINDOW_GROWTH = 4,         /* small replies that allow one more */
+	DRAIN_READS = 16,          /* of a client's last words */
 	LINGER = 1000,             /* ms for the client to read the last reply */
 };
 
@@ -99,6 +100,8 @@ static void refuse_at_limit(struct pool *pool)
 {
 	int fd;
 
+	if (proxy.spare_fd < 0)
+		proxy.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (proxy.spare_fd < 0)
 		return;
 	close(proxy.spare_fd);
@@ -288,14 +291,17 @@ static void client_read(struct client *c)
 	}
 }
 
-/* What it has sent so far is taken, no more after that. */
+/* What it has sent so far is taken, if there is room for it, no more after
+ * that. */
 void client_drain(struct client *c)
 {
 	enum io result = IO_OK;
 
 	if (c->closing || c->eof)
 		return;
-	while (result == IO_OK && !c->paused && !c->closing) {
+	/* Not for ever: it may send faster than this reads. */
+	for (int i = 0; i < DRAIN_READS && result == IO_OK && !c->paused &&
+	     !c->closing; i++) {
 		result = conn_read(&c->conn);
 		if (result == IO_OK)
 			client_parse(c);
@@ -310,6 +316,8 @@ void client_drain(struct client *c)
 		return;
 	}
 	c->draining = true;
+	timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
+		(uint64_t)proxy.options.shutdown_timeout, client_timer);
 	update_watch(c);
 }
 
@@ -329,6 +337,8 @@ void client_ready(struct client *c, unsigned events)
 
 void client_reconfigured(struct client *c)
 {
+	if (!c->pool->conf->redis_auth)
+		c->authenticated = true;
 	if (!c->lingering) {
 		timer_stop(&c->timer);
 		idle_watch(c);
@@ -342,8 +352,8 @@ static void client_timer(struct timer *timer)
 		offsetof(struct client, timer));
 	uint64_t idle = (uint64_t)c->pool->conf->client_idle_timeout;
 
-	if (c->lingering)
-		client_close(c, NULL);
+	if (c->lingering || c->draining)
+		client_close(c, c->lingering ? NULL : "does not read its replies");
 	else if (c->head || c->active_ms + idle > proxy.loop.now_ms)
 		timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
 			(c->head ? idle : c->active_ms + idle -

@@ -504,19 +504,19 @@ static char *command_word(struct conf_pool *pool, const char *word, size_t len)
 	return NULL;
 }
 
-/* Words with blanks between them. */
+/* Words with blanks or commas between them. */
 static char *commands_set(struct conf_pool *pool, const char *text, bool deny)
 {
 	char *reason = NULL;
 
 	while (*text && !reason) {
-		size_t len = strcspn(text, " ");
+		size_t len = strcspn(text, " ,");
 
 		if (len && deny)
 			command_add(pool, text, len, 0);
 		else if (len)
 			reason = command_word(pool, text, len);
-		text += len + (text[len] == ' ');
+		text += len + (text[len] != '\0');
 	}
 	return reason;
 }

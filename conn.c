@@ -487,7 +487,8 @@ static int unlink_stale(const struct sockaddr_un *sun)
 		errno = EEXIST;
 		return -1;
 	}
-	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	/* Non-blocking: the queue of a living owner may be full. */
+	fd = prepare(socket(AF_UNIX, SOCK_STREAM, 0));
 	if (fd < 0)
 		return -1;
 	refused = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0 &&

@@ -22,6 +22,8 @@ static const char *redis_version(const struct pool *pool)
 	return pool->redis_version[0] ? pool->redis_version : "7.0.0";
 }
 
+enum { MAX_NAME = 256 }; /* bytes of CLIENT SETNAME, which are kept */
+
 static void say(struct client *c, const char *text)
 {
 	client_answer(c, text, strlen(text));
@@ -115,6 +117,8 @@ static void answer_auth(struct client *c, const struct arg *argv, size_t argc)
 
 static bool set_name(struct client *c, const struct arg *name)
 {
+	if (name->len > MAX_NAME)
+		return false;
 	for (size_t i = 0; i < name->len; i++)
 		if (name->ptr[i] < '!' || name->ptr[i] > '~')
 			return false;

@@ -318,7 +318,8 @@ static enum parse_result reply_line(struct parse *p, const char *data,
 	size_t n = line_length(p, data, len);
 	const char *s = data + p->pos;
 
-	if (n > PARSE_MAX_LINE || (!n && len - p->pos > PARSE_MAX_LINE))
+	/* A script may return a status as long as a string. */
+	if (n > PARSE_MAX_BULK || (!n && len - p->pos > PARSE_MAX_BULK))
 		return bad(p, "reply line too long");
 	if (!n)
 		return more(p, len + 1);

@@ -192,10 +192,13 @@ void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
 			find_server(servers, old->nservers, &conf->servers[i]);
 
 		pool->servers[i] = s ? s : server_new(pool, i);
-		if (s)
+		if (s) {
 			server_reconfigure(s, i, old);
-		else
-			counts->servers_added++;
+			continue;
+		}
+		counts->servers_added++;
+		if (conf->preconnect)
+			server_preconnect(pool->servers[i]);
 	}
 	for (size_t i = 0; i < old->nservers; i++) {
 		if (!servers[i])
@@ -234,11 +237,36 @@ bool pool_sweep(struct pool *pool)
 	return pool->listener.watch.fd >= 0 || pool->clients;
 }
 
+bool pool_busy(const struct pool *pool)
+{
+	for (size_t i = 0; i < pool->conf->nservers; i++)
+		for (const struct server_conn *sc = pool->servers[i]->conns; sc;
+		     sc = sc->next)
+			if (sc->pending && !sc->probe)
+				return true;
+	return false;
+}
+
 unsigned pool_live(const struct pool *pool)
 {
 	unsigned live = 0;
 
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		live += !pool->servers[i]->ejected;
+		live += !pool->servers[i]->ejected && !pool->servers[i]->failing;
 	return live;
+}
+
+void pool_show_route(struct pool *pool, const char *key, size_t len,
+	struct text *t)
+{
+	uint32_t hash;
+	const struct server *s = pool_route(pool, key, len, &hash);
+
+	if (!s)
+		text_printf(t, "no live server\n");
+	else if (s->conf->addr.is_unix)
+		text_printf(t, "%s\t%s\n", s->conf->name, s->conf->addr.host);
+	else
+		text_printf(t, "%s\t%s:%u\n", s->conf->name, s->conf->addr.host,
+			(unsigned)s->conf->addr.port);
 }

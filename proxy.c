@@ -199,7 +199,9 @@ static int read_conf(struct conf *conf)
 	if (conf_read(proxy.options.conf_file, conf, &error) == 0)
 		return 0;
 	fprintf(stderr, "nutcracker: %s\n", error);
-	log_err("%s", error);
+	/* Once is enough where the log goes to the same place. */
+	if (proxy.options.output && *proxy.options.output)
+		log_err("%s", error);
 	free(error);
 	return -1;
 }
@@ -221,16 +223,12 @@ static int test_conf(void)
 
 static void print_route(struct pool *pool, const char *key, size_t len)
 {
-	uint32_t hash;
-	const struct server *s = pool_route(pool, key, len, &hash);
-	const struct conf_addr *addr = &s->conf->addr;
+	struct text line = { 0 };
 
+	pool_show_route(pool, key, len, &line);
 	fwrite(key, 1, len, stdout);
-	if (addr->is_unix)
-		printf("\t%s\t%s\n", s->conf->name, addr->host);
-	else
-		printf("\t%s\t%s:%u\n", s->conf->name, addr->host,
-			(unsigned)addr->port);
+	printf("\t%.*s", (int)line.len, line.ptr);
+	text_free(&line);
 }
 
 /* Where keys go, from the configuration alone. */
@@ -267,6 +265,50 @@ static int show_routes(int argc, char **argv)
 	}
 	pool_free(pool);
 	return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* ---- pid file ---------------------------------------------------------------- */
+
+static bool pid_file_written;
+
+static int write_pid_file(char **error)
+{
+	const char *path = proxy.options.pid_file;
+	char text[24];
+	int len, fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	len = snprintf(text, sizeof(text), "%ld", (long)getpid());
+	if (fd < 0 || write(fd, text, (size_t)len) != len) {
+		*error = xasprintf("opening pid file '%s' failed: %s", path,
+			strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	pid_file_written = true;
+	return 0;
+}
+
+/* Only if it is still ours: another process may have taken the path over. */
+static void remove_pid_file(void)
+{
+	char text[24] = "";
+	int fd;
+	ssize_t n;
+
+	if (!pid_file_written)
+		return;
+	fd = open(proxy.options.pid_file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n > 0 && strtol(text, NULL, 10) == (long)getpid())
+		unlink(proxy.options.pid_file);
 }
 
 /* ---- signals -------------------------------------------------------------------- */
@@ -324,7 +366,9 @@ static void set_limits(void)
 
 	for (size_t i = 0; i < proxy.npools; i++) {
 		const struct conf_pool *conf = proxy.pools[i]->conf;
-		needed += 1 + conf->nservers * (uint64_t)conf->server_connections;
+		/* Each server: its conns, as many for RESP3, and a probe. */
+		needed += 1 + conf->nservers * ((uint64_t)conf->server_connections *
+			(conf->redis ? 2 : 1) + 1);
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
@@ -418,8 +462,12 @@ static void reload(void)
 		if (conf.pools[i].name)
 			pool_reconfigure(list[i], conf_pool_take(&conf.pools[i]),
 				&counts);
-		else
+		else {
 			counts.pools_added++;
+			counts.servers_added += (unsigned)list[i]->conf->nservers;
+			if (list[i]->conf->preconnect)
+				pool_preconnect(list[i]);
+		}
 	}
 	for (size_t i = 0; i < proxy.npools; i++) {
 		bool stays = false;
@@ -431,6 +479,7 @@ static void reload(void)
 		old[i]->next = proxy.leaving;
 		proxy.leaving = old[i];
 		counts.pools_removed++;
+		counts.servers_removed += (unsigned)old[i]->conf->nservers;
 	}
 	proxy.reloads++;
 	proxy.reload_failed = false;
@@ -450,6 +499,7 @@ static void stop(const char *name, int number)
 	if (proxy.stopping) {
 		log_always("signal %d (%s) received again, exiting at once",
 			number, name);
+		remove_pid_file();
 		_exit(1);
 	}
 	log_always("signal %d (%s) received, exiting", number, name);
@@ -480,8 +530,10 @@ static void take_signal(int number)
 	case SIGINT: stop("SIGINT", number); break;
 	case SIGTERM: stop("SIGTERM", number); break;
 	case SIGUSR1:
-		log_always("signal %d (SIGUSR1) received, reloading", number);
-		reload();
+		log_always("signal %d (SIGUSR1) received, %s", number,
+			proxy.stopping ? "too late to reload" : "reloading");
+		if (!proxy.stopping)
+			reload();
 		break;
 	case SIGUSR2: log_always("signal %d (SIGUSR2) received", number); break;
 	}
@@ -605,48 +657,10 @@ static int start_pools(struct conf *conf, char **error)
 	return 0;
 }
 
-static int write_pid_file(char **error)
-{
-	const char *path = proxy.options.pid_file;
-	char text[24];
-	int len, fd;
-
-	if (!path)
-		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	len = snprintf(text, sizeof(text), "%ld", (long)getpid());
-	if (fd < 0 || write(fd, text, (size_t)len) != len) {
-		*error = xasprintf("opening pid file '%s' failed: %s", path,
-			strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	close(fd);
-	return 0;
-}
-
-/* Only if it is still ours: another process may have taken the path over. */
-static void remove_pid_file(void)
-{
-	char text[24] = "";
-	int fd;
-	ssize_t n;
-
-	if (!proxy.options.pid_file)
-		return;
-	fd = open(proxy.options.pid_file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n > 0 && strtol(text, NULL, 10) == (long)getpid())
-		unlink(proxy.options.pid_file);
-}
-
 static int start(struct conf *conf, char **error)
 {
 	struct utsname sys;
+	bool share = false;
 
 	memset(&sys, 0, sizeof(sys));
 	uname(&sys);
@@ -655,8 +669,6 @@ static int start(struct conf *conf, char **error)
 		return -1;
 	}
 	proxy.start_us = proxy.loop.now_us;
-	if (write_pid_file(error) < 0)
-		return -1;
 	log_always("nutcracker-" VERSION " on %s %s %s started on pid %ld",
 		sys.sysname, sys.release, sys.machine, (long)getpid());
 	lookups.role = ROLE_LOOKUP;
@@ -668,10 +680,16 @@ static int start(struct conf *conf, char **error)
 		return -1;
 	}
 	command_init();
-	if (stats_open(proxy.options.stats_addr, proxy.options.stats_port,
+	/* Shared with another process only if the clients' ports are. */
+	for (size_t i = 0; i < conf->npools; i++)
+		share = share || conf->pools[i].reuseport;
+	if (stats_open(proxy.options.stats_addr, proxy.options.stats_port, share,
 	    error) < 0)
 		return -1;
-	return start_pools(conf, error);
+	/* Last of all: a file that is there belongs to a proxy that serves. */
+	if (start_pools(conf, error) < 0)
+		return -1;
+	return write_pid_file(error);
 }
 
 static void finish(void)
@@ -706,6 +724,15 @@ static void finish(void)
 	log_close();
 }
 
+/* Does a server still owe a reply, be it to a noreply request? */
+static bool any_busy(void)
+{
+	for (size_t i = 0; i < proxy.npools; i++)
+		if (pool_busy(proxy.pools[i]))
+			return true;
+	return false;
+}
+
 /* No new clients; those there are get what they asked for. */
 static void drain(void)
 {
@@ -714,7 +741,7 @@ static void drain(void)
 
 	for (size_t i = 0; i < proxy.npools; i++)
 		pool_drain(proxy.pools[i]);
-	while (proxy.clients && proxy.loop.now_ms < end)
+	while ((proxy.clients || any_busy()) && proxy.loop.now_ms < end)
 		turn((int)(end - proxy.loop.now_ms));
 }
 
@@ -809,6 +836,8 @@ int main(int argc, char **argv)
 		return test_conf();
 	if (proxy.options.route)
 		return show_routes(argc - optind, argv + optind);
+	for (int i = optind; i < argc; i++)
+		fprintf(stderr, "nutcracker: argument '%s' is ignored\n", argv[i]);
 	if (log_open(proxy.options.output, proxy.options.verbosity) < 0) {
 		fprintf(stderr, "nutcracker: opening log file '%s' failed: %s\n",
 			proxy.options.output, strerror(errno));

@@ -33,6 +33,7 @@
 #include "ketama.h"
 #include "loop.h"
 #include "parse.h"
+#include "util.h"
 
 #define VERSION "0.5.0"
 
@@ -435,6 +436,8 @@ struct server {
 	struct conf_server *conf; /* its own copy */
 	struct server *next;     /* on the list of those that leave */
 	bool ejected;
+	bool leaving;            /* not in the configuration any more */
+	bool failing;            /* the last thing known of it is a failure */
 	bool numeric;            /* its address needs no lookup */
 	unsigned failures;       /* in a row */
 	struct timer retry;      /* when to probe an ejected server */
@@ -541,8 +544,14 @@ bool pool_sweep(struct pool *pool);
 /* The server for a key, or NULL when none is live. */
 struct server *pool_route(struct pool *pool, const char *key, size_t len,
 	uint32_t *hash);
-/* Servers that are not ejected. */
+/* Servers that are not ejected, and of which the last thing known is no
+ * failure. */
 unsigned pool_live(const struct pool *pool);
+/* Some request of the pool is not yet answered by its server. */
+bool pool_busy(const struct pool *pool);
+/* "server name<TAB>address\n" of the server that has the key now. */
+void pool_show_route(struct pool *pool, const char *key, size_t len,
+	struct text *t);
 void pool_update_ring(struct pool *pool);
 /* A deadline has been set: have the pool look again then. */
 void pool_expect(struct pool *pool, uint64_t deadline_ms);
@@ -589,9 +598,10 @@ void proxy_bury(struct conn *c);
 
 /* ---- stats.c ------------------------------------------------------------ */
 
-/* Listen; an address with a slash in front is a unix socket. -1: *error is a
+/* Listen; an address with a slash in front is a unix socket; `share` lets
+ * another process listen there too. -1: *error is a
  * sentence that the caller frees. */
-int stats_open(const char *addr, uint16_t port, char **error);
+int stats_open(const char *addr, uint16_t port, bool share, char **error);
 void stats_close(void);
 void stats_ready(struct conn *c, unsigned events);
 /* What -D prints, to standard error. */

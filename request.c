@@ -14,6 +14,8 @@
 enum {
 	ARGS_KEPT = 32768,      /* room for words between requests; a line of
 	                         * 64 KiB has no more */
+	NOAUTH_ARGS = 10,       /* words of a request before AUTH, and its bytes; */
+	NOAUTH_BYTES = 32768,   /* AUTH and HELLO need no more */
 	UNKNOWN_ARGS = 128,     /* bytes of an unknown command's words shown */
 	MEMCACHED_BINARY = 0x80, /* first byte of a binary request */
 };
@@ -442,7 +444,14 @@ static bool parse_redis(struct client *c, char *data, size_t len)
 {
 	struct parse *p = &c->parse;
 
-	switch (redis_request(p, data, len, args.v, args.room)) {
+	enum parse_result result = redis_request(p, data, len, args.v, args.room);
+
+	if (!c->authenticated && result != PARSE_BAD &&
+	    (p->argc > NOAUTH_ARGS || p->need > NOAUTH_BYTES)) {
+		p->error = "Protocol error: unauthenticated request too long";
+		result = PARSE_BAD;
+	}
+	switch (result) {
 	case PARSE_MORE:
 		c->conn.need = p->need;
 		return false;
@@ -472,15 +481,13 @@ static bool parse_redis(struct client *c, char *data, size_t len)
 
 /* What may stand in a key: a control byte would end the line at the server,
  * and what follows would be a command of its own. */
-static bool good_key(const struct arg *key)
+static bool good_word(const struct arg *key)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
 	const char *s = key->ptr;
 	size_t left = key->len;
 	uint64_t x, bad = 0;
 
-	if (left > MEMCACHED_MAX_KEY)
-		return false;
 	/* Eight bytes at once, 3 % of a get: a byte below 0x21 borrows, and 0x7f
 	 * becomes 0, which does too. */
 	for (; left >= 8; left -= 8, s += 8) {
@@ -492,6 +499,21 @@ static bool good_key(const struct arg *key)
 	for (; left; left--, s++)
 		bad |= (unsigned char)*s <= 0x20 || *s == 0x7f;
 	return bad == 0;
+}
+
+static bool good_key(const struct arg *key)
+{
+	return key->len <= MEMCACHED_MAX_KEY && good_word(key);
+}
+
+/* memcached takes a NUL for the end of a line: what it would not see must not
+ * be sent. */
+static bool good_words(const struct arg *argv, size_t argc)
+{
+	for (size_t i = 0; i < argc; i++)
+		if (!good_word(&argv[i]))
+			return false;
+	return true;
 }
 
 static bool is_noreply(const struct arg *word)
@@ -653,10 +675,11 @@ static size_t base64_decode(const struct arg *text, char *out)
 	return n;
 }
 
+/* memcached looks at the first letter of a flag only; so must we. */
 static bool has_flag(const struct arg *argv, size_t argc, size_t first, char flag)
 {
 	for (size_t i = first; i < argc; i++)
-		if (argv[i].len == 1 && argv[i].ptr[0] == flag)
+		if (argv[i].ptr[0] == flag)
 			return true;
 	return false;
 }
@@ -761,6 +784,14 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 		conn_consume(&c->conn, line);
 		return true;
 	}
+	/* Those of the others are looked at as keys. */
+	if (mc->kind != MC_GET && mc->kind != MC_GAT && !good_words(argv, argc)) {
+		static const struct arg none = { "", 0 };
+		bool store = mc->kind == MC_STORE || mc->kind == MC_CAS;
+		refuse_store(c, line, bad_format, store ? &argv[4] :
+			mc->kind == MC_META_SET && argc > 2 ? &argv[2] : &none, false);
+		return true;
+	}
 	switch ((enum mc_kind)mc->kind) {
 	case MC_STORE:
 	case MC_CAS:
@@ -801,6 +832,7 @@ static bool parse_memcached(struct client *c, char *data, size_t len)
 {
 	struct parse *p = &c->parse;
 	enum parse_result result = PARSE_DONE;
+	bool fresh = p->pos == 0;
 	size_t argc;
 
 	if (c->swallow) {
@@ -818,7 +850,7 @@ static bool parse_memcached(struct client *c, char *data, size_t len)
 		return false;
 	}
 	/* pos is set already if the line has come and its data has not. */
-	if (p->pos == 0)
+	if (fresh)
 		result = memcached_line(p, data, len, args.v, args.room);
 	if (result == PARSE_MORE) {
 		c->conn.need = p->need;
@@ -830,7 +862,8 @@ static bool parse_memcached(struct client *c, char *data, size_t len)
 		client_finish(c);
 		return false;
 	}
-	argc = memcached_words(data, p->pos, args.v, args.room);
+	argc = fresh ? p->argc :
+		memcached_words(data, p->pos, args.v, args.room);
 	if (argc > args.room) {
 		args_reserve(argc);
 		memcached_words(data, p->pos, args.v, args.room);

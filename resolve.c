@@ -103,16 +103,22 @@ int resolve_numeric(const struct conf_addr *addr, struct address *out)
 	return look_up(addr->host, port, AI_NUMERICHOST, out, 1) ? 0 : -1;
 }
 
-static void *run(void *arg)
+static void hand_over(struct lookup *lookup)
 {
-	struct lookup *lookup = arg;
 	ssize_t n;
 
-	lookup->count = look_up(lookup->host, lookup->port, 0, lookup->list,
-		MAX_ADDRESSES);
 	do
 		n = write(pipe_fds[1], &lookup, sizeof(lookup));
 	while (n < 0 && errno == EINTR);
+}
+
+static void *run(void *arg)
+{
+	struct lookup *lookup = arg;
+
+	lookup->count = look_up(lookup->host, lookup->port, 0, lookup->list,
+		MAX_ADDRESSES);
+	hand_over(lookup);
 	return NULL;
 }
 
@@ -145,9 +151,18 @@ struct lookup *resolve_start(const char *host, uint16_t port, void *owner)
 	lookup->host = xstrdup(host);
 	snprintf(lookup->port, sizeof(lookup->port), "%u", (unsigned)port);
 	lookup->owner = owner;
-	if (threads >= MAX_THREADS || !start_thread(lookup)) {
-		lookup->next = waiting;
-		waiting = lookup;
+	if (threads < MAX_THREADS && start_thread(lookup))
+		return lookup;
+	if (threads) {
+		struct lookup **last = &waiting;
+
+		while (*last)
+			last = &(*last)->next;
+		*last = lookup;
+	} else {
+		/* No thread to be had, and none to wait for: it has failed. */
+		threads++;
+		hand_over(lookup);
 	}
 	return lookup;
 }

@@ -15,6 +15,7 @@
 #include "util.h"
 
 enum {
+	MAX_REPLY = 1 << 30,            /* bytes of one reply */
 	MIN_RETRY = 10,                 /* ms between two probes */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
@@ -163,11 +164,19 @@ static void server_eject(struct server *s)
 
 static void server_failure(struct server *s)
 {
-	if (!s->pool->conf->auto_eject_hosts || s->ejected)
+	s->failing = true;
+	if (!s->pool->conf->auto_eject_hosts || s->ejected || s->leaving)
 		return;
 	s->failures++;
 	if (s->failures >= (unsigned)s->pool->conf->server_failure_limit)
 		server_eject(s);
+}
+
+/* Our own lack of something says nothing of the server. */
+static bool is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+		error == ENOMEM || error == EADDRNOTAVAIL;
 }
 
 static void server_return(struct server *s)
@@ -175,7 +184,7 @@ static void server_return(struct server *s)
 	if (!s->ejected)
 		return;
 	timer_stop(&s->retry);
-	s->ejected = false;
+	s->ejected = s->failing = false;
 	s->failures = 0;
 	log_notice("pool '%s': server '%s' (%s) is back",
 		s->pool->conf->name, s->conf->name, s->conf->addr.text);
@@ -226,7 +235,8 @@ static void prepare_greeting(struct server_conn *sc)
 	}
 }
 
-static struct server_conn *server_conn_new(struct server *s, bool resp3)
+static struct server_conn *server_conn_new(struct server *s, bool resp3,
+	bool probe)
 {
 	struct server_conn *sc = xcalloc(1, sizeof(*sc));
 
@@ -235,6 +245,7 @@ static struct server_conn *server_conn_new(struct server *s, bool resp3)
 	sc->server = s;
 	sc->redis = s->pool->conf->redis;
 	sc->resp3 = resp3;
+	sc->probe = probe;
 	sc->next = s->conns;
 	if (s->conns)
 		s->conns->prev = sc;
@@ -304,9 +315,9 @@ static void server_conn_fail(struct server_conn *sc, int error)
 	else
 		s->stats.server_err++;
 	/* A server may close a conn that nobody waits for: no failure. */
-	if (sc->probe)
+	if (sc->probe && s->ejected && !s->leaving)
 		probe_again(s);
-	else if (evidence && !sc->failed)
+	else if (!sc->probe && evidence && !sc->failed && !is_ours(error))
 		server_failure(s);
 	server_conn_end(sc, reason(error));
 }
@@ -344,33 +355,32 @@ static void server_conn_ready(struct server_conn *sc)
 		proxy_flush_later(&sc->conn);
 }
 
-static void server_connected(struct server_conn *sc)
-{
-	struct server *s = sc->server;
-
-	log_info("connected s %d to server '%s' of pool '%s'",
-		sc->conn.watch.fd, s->conf->addr.text, s->pool->conf->name);
-	s->stats.server_connections++;
-	socket_keepalive(sc->conn.watch.fd, s->pool->conf);
-	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ) < 0) {
-		sc->state = CONN_GREETING;
-		server_conn_fail(sc, errno);
-		return;
-	}
-	sc->conn.blocked = false;
-	sc->state = CONN_GREETING;
-	if (sc->greeting.head)
-		proxy_flush_later(&sc->conn);
-	else
-		server_conn_ready(sc);
-}
-
 /* Fails at the end of the turn: whoever called may be using the conn. */
 static void fail_later(struct server_conn *sc, int error)
 {
 	sc->conn.error = error;
 	sc->state = CONN_FAILING;
 	proxy_flush_later(&sc->conn);
+}
+
+static void server_connected(struct server_conn *sc)
+{
+	struct server *s = sc->server;
+
+	log_info("connected s %d to server '%s' of pool '%s'",
+		sc->conn.watch.fd, s->conf->addr.text, s->pool->conf->name);
+	socket_keepalive(sc->conn.watch.fd, s->pool->conf);
+	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ) < 0) {
+		fail_later(sc, errno);
+		return;
+	}
+	s->stats.server_connections++;
+	sc->conn.blocked = false;
+	sc->state = CONN_GREETING;
+	if (sc->greeting.head)
+		proxy_flush_later(&sc->conn);
+	else
+		server_conn_ready(sc);
 }
 
 /* Try the addresses of the server one after the other. */
@@ -491,7 +501,7 @@ struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3)
 
 	if (sc)
 		return sc;
-	sc = server_conn_new(s, resp3);
+	sc = server_conn_new(s, resp3, false);
 	sc->place = &s->slots[i];
 	*sc->place = sc;
 	server_open(sc);
@@ -508,9 +518,8 @@ static void probe_start(struct timer *timer)
 	struct server *s = timer_server(timer);
 	const char *ping = s->pool->conf->redis ?
 		"*1\r\n$4\r\nPING\r\n" : "version\r\n";
-	struct server_conn *sc = server_conn_new(s, false);
+	struct server_conn *sc = server_conn_new(s, false, true);
 
-	sc->probe = true;
 	s->stats.probes++;
 	queue_put(&sc->conn.out, ping, strlen(ping));
 	queue_part(sc, own_part(PART_PROBE), strlen(ping));
@@ -520,10 +529,14 @@ static void probe_start(struct timer *timer)
 /* ---- replies --------------------------------------------------------------------- */
 
 /* An error by which a server says that it is of no use to anybody now. */
-static bool is_useless(const char *data, size_t len)
+static bool is_useless(const struct request *r, const char *data, size_t len)
 {
 	static const char loading[] = "-LOADING", down[] = "-MASTERDOWN";
 
+	/* A script can say what it likes. */
+	if (r->command && (strncmp(r->command->name, "EVAL", 4) == 0 ||
+	    strncmp(r->command->name, "FCALL", 5) == 0))
+		return false;
 	return (len > sizeof(loading) &&
 		memcmp(data, loading, sizeof(loading) - 1) == 0) ||
 		(len > sizeof(down) && memcmp(data, down, sizeof(down) - 1) == 0);
@@ -604,10 +617,10 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 			server_conn_fail(sc, REFUSED_GREETING);
 		return false;
 	}
-	if (type == REPLY_ERROR && is_useless(data, len))
+	if (type == REPLY_ERROR && is_useless(part->request, data, len))
 		server_failure(s);
 	else
-		s->failures = 0;
+		s->failures = s->failing = 0;
 	fits = part_reply(part, type, &sc->conn, len);
 	part_release(part);
 	if (!fits) {
@@ -639,11 +652,13 @@ static void server_read(struct server_conn *sc)
 			break;
 		parsed = sc->redis ? redis_reply(&sc->parse, data, len) :
 			memcached_reply(&sc->parse, data, len);
-		if (parsed == PARSE_MORE) {
+		if (parsed == PARSE_MORE && len <= MAX_REPLY) {
 			sc->conn.need = sc->parse.need;
 			break;
 		}
-		if (parsed == PARSE_BAD) {
+		if (parsed == PARSE_MORE)
+			sc->parse.error = "reply too long";
+		if (parsed != PARSE_DONE) {
 			log_some(LOG_WARN, "pool '%s': server '%s': %s",
 				sc->server->pool->conf->name,
 				sc->server->conf->addr.text, sc->parse.error);
@@ -830,6 +845,7 @@ static void conns_leave(struct server *s, bool busy_only)
 
 void server_leave(struct server *s)
 {
+	s->leaving = true;
 	timer_stop(&s->retry);
 	timer_stop(&s->refresh);
 	conns_leave(s, false);
@@ -854,6 +870,9 @@ void server_reconfigure(struct server *s, uint32_t index,
 	    conf->redis_db != old->redis_db ||
 	    conf->server_connections != old->server_connections) {
 		conns_leave(s, false);
+		/* A probe that was under way left with them. */
+		if (s->ejected)
+			probe_again(s);
 		free(s->slots);
 		s->slots = xcalloc((size_t)conf->server_connections * 2,
 			sizeof(*s->slots));

@@ -19,7 +19,8 @@
 enum {
 	HTTP_WAIT = 50,      /* ms to wait for a client that speaks first */
 	STATS_LINGER = 2000, /* ms for a reader to take its answer */
-	STATS_CLIENTS = 64,  /* readers at a time */
+	STATS_CLIENTS = 16,  /* readers at a time */
+	ACCEPT_RETRY = 100,  /* ms until a failed accept is tried again */
 	HTTP_MAX = 8192,     /* bytes of a request */
 };
 
@@ -71,7 +72,7 @@ static const struct counter pool_counters[] = {
 	POOL(refused_unsupported, COUNTER, "requests for what a proxy cannot do"),
 	POOL(refused_cross_server, COUNTER, "requests with keys at different servers"),
 	POOL(refused_auth, COUNTER, "requests before AUTH"),
-	POOL_NOW(servers_live, "servers that are not ejected"),
+	POOL_NOW(servers_live, "servers that are not ejected and did not fail last"),
 	POOL_NOW(ring_checksum, "equal in two proxies that route alike"),
 };
 
@@ -452,6 +453,7 @@ struct reader {
 	struct conn conn; /* first */
 	struct reader *prev, *next;
 	struct timer timer;
+	bool speaks;   /* has begun to ask */
 	bool answered;
 };
 
@@ -501,20 +503,23 @@ static void reader_flush(struct reader *r)
 		reader_close(r);
 }
 
+enum speech { RAW, HTTP_GET, HTTP_HEAD };
+
 static void answer(struct reader *r, const char *status, const char *type,
-	const struct text *body, bool http)
+	const struct text *body, enum speech speech)
 {
 	struct text head = { 0 };
 
 	r->answered = true;
-	if (http) {
+	if (speech != RAW) {
 		text_printf(&head, "HTTP/1.1 %s\r\nContent-Type: %s\r\n"
 			"Content-Length: %zu\r\nConnection: close\r\n\r\n",
 			status, type, body->len);
 		queue_put(&r->conn.out, head.ptr, head.len);
 		text_free(&head);
 	}
-	queue_put(&r->conn.out, body->ptr, body->len);
+	if (speech != HTTP_HEAD)
+		queue_put(&r->conn.out, body->ptr, body->len);
 	timer_set(&proxy.loop, &r->timer, proxy.loop.now_ms + STATS_LINGER,
 		too_slow);
 	reader_flush(r);
@@ -525,7 +530,7 @@ static void answer_raw(struct timer *timer)
 	struct text body = { 0 };
 
 	stats_json(&body);
-	answer(timer_reader(timer), NULL, NULL, &body, false);
+	answer(timer_reader(timer), NULL, NULL, &body, RAW);
 	text_free(&body);
 }
 
@@ -626,7 +631,6 @@ static const char *get_route(struct text *t, const char *query, const char *end)
 	char *key = parameter(query, end, "key", &key_len);
 	struct pool *pool = name ? pool_named(name) : NULL;
 	const char *status = ok;
-	uint32_t hash;
 
 	if (!name || !key) {
 		text_printf(t, "/route?pool=NAME&key=KEY\n");
@@ -635,12 +639,7 @@ static const char *get_route(struct text *t, const char *query, const char *end)
 		text_printf(t, "no pool '%s'\n", name);
 		status = not_found;
 	} else {
-		const struct server *s = pool_route(pool, key, key_len, &hash);
-		if (s)
-			text_printf(t, "%s\t%s\n", s->conf->name,
-				s->conf->addr.text);
-		else
-			text_printf(t, "no live server\n");
+		pool_show_route(pool, key, key_len, t);
 	}
 	free(name);
 	free(key);
@@ -654,10 +653,26 @@ static bool is_path(const char *path, const char *end, const char *name)
 	return strlen(name) == len && memcmp(path, name, len) == 0;
 }
 
-/* "GET /path?query HTTP/1.1" */
-static void answer_http(struct reader *r, const char *request, size_t len)
+/* A first line that ends in "HTTP/1.1" or its like: its path; NULL if it is
+ * none. */
+static const char *http_path(const char *request, size_t len)
 {
-	const char *path = request + 4, *end = path, *query, *stop;
+	const char *line_end = memchr(request, '\n', len);
+	const char *space = memchr(request, ' ', len);
+
+	for (const char *s = space; s && line_end && s + 6 < line_end; s++)
+		if (memcmp(s, " HTTP/", 6) == 0)
+			return space + 1;
+	return NULL;
+}
+
+/* "GET /path?query HTTP/1.1" */
+static void answer_http(struct reader *r, const char *request, size_t len,
+	const char *path)
+{
+	const char *end = path, *query, *stop;
+	bool head = path - request == 5 && memcmp(request, "HEAD", 4) == 0;
+	bool get = path - request == 4 && memcmp(request, "GET", 3) == 0;
 	const char *status = ok, *type = "text/plain; charset=utf-8";
 	struct text body = { 0 };
 
@@ -666,7 +681,10 @@ static void answer_http(struct reader *r, const char *request, size_t len)
 	while (end < stop && *end != '?')
 		end++;
 	query = end < stop ? end + 1 : stop;
-	if (is_path(path, end, "/") || is_path(path, end, "/stats")) {
+	if (!get && !head) {
+		status = "405 Method Not Allowed";
+		text_printf(&body, "GET or HEAD\n");
+	} else if (is_path(path, end, "/") || is_path(path, end, "/stats")) {
 		type = "application/json";
 		stats_json(&body);
 	} else if (is_path(path, end, "/metrics")) {
@@ -680,20 +698,25 @@ static void answer_http(struct reader *r, const char *request, size_t len)
 		status = not_found;
 		text_printf(&body, "/ /stats /metrics /health /route\n");
 	}
-	answer(r, status, type, &body, true);
+	answer(r, status, type, &body, head ? HTTP_HEAD : HTTP_GET);
 	text_free(&body);
 }
 
 static void reader_read(struct reader *r)
 {
 	enum io result = conn_read(&r->conn);
-	const char *data;
+	const char *data, *path;
 	size_t len;
 
 	if (result == IO_AGAIN)
 		return;
-	if (result != IO_OK && !r->answered && result == IO_EOF) {
+	if (result == IO_EOF && !r->answered) {
 		answer_raw(&r->timer);
+		return;
+	}
+	if (result == IO_EOF && r->conn.out.head) {
+		/* It says no more, but reads. */
+		loop_watch(&proxy.loop, &r->conn.watch, LOOP_WRITE);
 		return;
 	}
 	if (result != IO_OK) {
@@ -703,11 +726,12 @@ static void reader_read(struct reader *r)
 	data = conn_input(&r->conn, &len);
 	if (r->answered) {
 		conn_discard(&r->conn);
-	} else if (len >= 4 && memcmp(data, "GET ", 4) != 0) {
-		conn_discard(&r->conn);
-		answer_raw(&r->timer);
-	} else if (len >= 4 && memchr(data, '\n', len)) {
-		answer_http(r, data, len);
+	} else if (memchr(data, '\n', len)) {
+		path = http_path(data, len);
+		if (path)
+			answer_http(r, data, len, path);
+		else
+			answer_raw(&r->timer);
 		if (r->conn.watch.fd >= 0)
 			conn_discard(&r->conn);
 	} else if (len > HTTP_MAX) {
@@ -715,8 +739,10 @@ static void reader_read(struct reader *r)
 	} else {
 		/* It speaks first: give it the time for the rest. */
 		conn_keep(&r->conn);
-		timer_set(&proxy.loop, &r->timer,
-			proxy.loop.now_ms + STATS_LINGER, too_slow);
+		if (!r->speaks)
+			timer_set(&proxy.loop, &r->timer,
+				proxy.loop.now_ms + STATS_LINGER, too_slow);
+		r->speaks = true;
 	}
 }
 
@@ -737,6 +763,14 @@ static void reader_new(int fd)
 		reader_close(r);
 }
 
+static struct timer accept_again;
+
+static void listen_again(struct timer *timer)
+{
+	(void)timer;
+	loop_watch(&proxy.loop, &listener.watch, LOOP_READ);
+}
+
 void stats_ready(struct conn *c, unsigned events)
 {
 	struct reader *r = (struct reader *)c;
@@ -750,8 +784,17 @@ void stats_ready(struct conn *c, unsigned events)
 	}
 	for (;;) {
 		int fd = socket_accept(c->watch.fd);
-		if (fd < 0)
+		if (fd < 0) {
+			/* Out of descriptors: it would be reported on and on. */
+			if (errno != EAGAIN && errno != EWOULDBLOCK &&
+			    errno != ECONNABORTED) {
+				loop_watch(&proxy.loop, &c->watch, 0);
+				timer_set(&proxy.loop, &accept_again,
+					proxy.loop.now_ms + ACCEPT_RETRY,
+					listen_again);
+			}
 			return;
+		}
 		if (nreaders < STATS_CLIENTS)
 			reader_new(fd);
 		else
@@ -759,7 +802,7 @@ void stats_ready(struct conn *c, unsigned events)
 	}
 }
 
-int stats_open(const char *addr, uint16_t port, char **error)
+int stats_open(const char *addr, uint16_t port, bool share, char **error)
 {
 	const char *what;
 
@@ -771,7 +814,7 @@ int stats_open(const char *addr, uint16_t port, char **error)
 		listener.watch.fd = socket_listen(&conf, &what);
 	} else {
 		listener.watch.fd = socket_listen_tcp(addr, port, SOMAXCONN,
-			true, &what);
+			share, &what);
 	}
 	if (listener.watch.fd < 0) {
 		*error = xasprintf("statistics: %s on '%s:%u' failed: %s", what,
@@ -787,6 +830,7 @@ int stats_open(const char *addr, uint16_t port, char **error)
 
 void stats_close(void)
 {
+	timer_stop(&accept_again);
 	while (readers)
 		reader_close(readers);
 	if (listener.watch.fd >= 0 && unix_path)
