@@ -295,12 +295,10 @@ static bool is_subcommand(const struct command *cmd)
 	return strchr(cmd->name, '|') != NULL;
 }
 
-static void put_lower(struct text *t, const struct client *c,
-	const struct command *cmd)
+static void put_lower(struct text *t, const struct command *cmd)
 {
 	char name[64];
 
-	(void)c;
 	command_lower(cmd, name, sizeof(name));
 	put_word(t, name);
 }
@@ -317,7 +315,7 @@ static void put_command(struct text *t, const struct client *c,
 	char set = c->resp3 ? '~' : '*';
 
 	text_printf(t, "*10\r\n");
-	put_lower(t, c, cmd);
+	put_lower(t, cmd);
 	text_printf(t, ":%d\r\n%c1\r\n+%s\r\n:%d\r\n:%d\r\n:%d\r\n"
 		"%c0\r\n*0\r\n*0\r\n*0\r\n", cmd->arity, set,
 		cmd->flags & CMD_WRITE ? "write" : "readonly", first, last,
@@ -357,7 +355,7 @@ static void put_named(struct text *t, const struct client *c,
 static void put_docs(struct text *t, const struct client *c,
 	const struct command *cmd)
 {
-	put_lower(t, c, cmd);
+	put_lower(t, cmd);
 	put_map(t, c, 1);
 	put_word(t, "arity");
 	text_printf(t, ":%d\r\n", cmd->arity);
@@ -417,7 +415,7 @@ static void answer_list(struct client *c, const struct arg *argv, size_t argc)
 		if (is_subcommand(command_at(i)) ||
 		    (what && !list_wants(command_at(i), &argv[3], what)))
 			continue;
-		put_lower(&names, c, command_at(i));
+		put_lower(&names, command_at(i));
 		found++;
 	}
 	free(what);

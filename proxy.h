@@ -214,6 +214,7 @@ struct split {
 	struct part *parts;      /* nparts */
 	struct reply *replies;   /* nparts: kept until all are there */
 	uint32_t *counts;        /* nparts: keys of each */
+	uint32_t scanned, servers; /* SCAN: index of the server, of how many */
 	uint32_t *owner;         /* nkeys: which part answers the key */
 	struct arg *keys;        /* memcached: nkeys; values are matched by key */
 };
@@ -462,11 +463,11 @@ void server_leave(struct server *s);
 /* The conn for a key's hash, opened if need be. Never NULL; one that cannot be
  * opened fails its parts at the end of the turn. */
 struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3);
-/* The part's `bytes` have been put into sc->conn.out: it waits for its reply. */
-void server_push(struct server_conn *sc, struct part *part, size_t bytes);
-/* Too much is queued: whoever feeds it should wait until client_wake. */
-bool server_full(const struct server_conn *sc);
-void server_stall(struct server_conn *sc, struct client *c);
+/* The part's `bytes` have been put into sc->conn.out: it waits for its reply.
+ * With too much queued the client, if there is one, has to wait until
+ * client_wake. */
+void server_push(struct server_conn *sc, struct part *part, size_t bytes,
+	struct client *c);
 void server_unstall(struct client *c);
 void server_preconnect(struct server *s);
 void server_ready(struct server_conn *sc, unsigned events);

@@ -197,9 +197,7 @@ static void forward(struct client *c, const struct command *cmd,
 	if (proxy.noting)
 		request_note(r, &args.v[0], &(struct arg){ key, key_len }, s);
 	conn_move(&c->conn, len, &sc->conn.out);
-	server_push(sc, &r->part, len);
-	if (server_full(sc) && !c->stalled)
-		server_stall(sc, c);
+	server_push(sc, &r->part, len, c);
 }
 
 /* What becomes of the reply to bytes that stand for a request. */
@@ -239,9 +237,7 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 		queue_put(&sc->conn.out, pieces[i].ptr, pieces[i].len);
 		len += pieces[i].len;
 	}
-	server_push(sc, &r->part, len);
-	if (server_full(sc) && !c->stalled)
-		server_stall(sc, c);
+	server_push(sc, &r->part, len, c);
 }
 
 /* ---- Redis -------------------------------------------------------------------------- */

@@ -79,18 +79,20 @@ static struct part *unqueue_part(struct server_conn *sc)
 	return part;
 }
 
-void server_push(struct server_conn *sc, struct part *part, size_t bytes)
+void server_push(struct server_conn *sc, struct part *part, size_t bytes,
+	struct client *c)
 {
+	size_t limit = (size_t)sc->server->pool->conf->server_max_queue;
+
 	queue_part(sc, part, bytes);
 	sc->server->stats.requests++;
 	sc->server->stats.request_bytes += bytes;
 	proxy_flush_later(&sc->conn);
-}
-
-bool server_full(const struct server_conn *sc)
-{
-	return sc->conn.out.bytes >
-		(size_t)sc->server->pool->conf->server_max_queue;
+	if (sc->conn.out.bytes > limit && c && !c->stalled) {
+		c->stalled = sc;
+		c->next_stalled = sc->stalled;
+		sc->stalled = c;
+	}
 }
 
 static void wake_stalled(struct server_conn *sc)
@@ -101,13 +103,6 @@ static void wake_stalled(struct server_conn *sc)
 		c->stalled = NULL;
 		client_wake(c);
 	}
-}
-
-void server_stall(struct server_conn *sc, struct client *c)
-{
-	c->stalled = sc;
-	c->next_stalled = sc->stalled;
-	sc->stalled = c;
 }
 
 void server_unstall(struct client *c)

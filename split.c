@@ -25,6 +25,7 @@ static const uint32_t NO_PART = UINT32_MAX;
 struct group {
 	struct server_conn **conns; /* of each part */
 	uint32_t *counts;           /* keys of each part */
+	size_t *before;             /* bytes queued for each conn before */
 	uint32_t *owner;            /* part of each key */
 	size_t nparts, room_parts, room_keys;
 	uint32_t *part_of;          /* by slot of a server: part + 1, or 0 */
@@ -47,7 +48,8 @@ static void group_start(const struct pool *pool, size_t nkeys)
 	size_t slots = pool->conf->nservers *
 		(size_t)pool->conf->server_connections;
 	size_t parts = nkeys < slots ? nkeys : slots;
-	size_t before = group.room_slots, room = group.room_parts;
+	size_t before = group.room_slots;
+	size_t room = group.room_parts, same_room = room;
 
 	group.part_of = grow(group.part_of, &group.room_slots, slots,
 		sizeof(uint32_t));
@@ -55,6 +57,8 @@ static void group_start(const struct pool *pool, size_t nkeys)
 		memset(group.part_of + before, 0,
 			(group.room_slots - before) * sizeof(uint32_t));
 	group.conns = grow(group.conns, &room, parts, sizeof(*group.conns));
+	group.before = grow(group.before, &same_room, parts,
+		sizeof(*group.before));
 	group.counts = grow(group.counts, &group.room_parts, parts,
 		sizeof(uint32_t));
 	group.owner = grow(group.owner, &group.room_keys, nkeys,
@@ -98,6 +102,7 @@ void split_free_scratch(void)
 {
 	free(group.conns);
 	free(group.counts);
+	free(group.before);
 	free(group.owner);
 	free(group.part_of);
 	group = (struct group){ 0 };
@@ -168,28 +173,18 @@ static struct part *request_part(struct request *r, size_t i)
 	return r->split ? &r->split->parts[i] : &r->part;
 }
 
-static void push(struct client *c, struct server_conn *sc, struct part *part,
-	size_t bytes)
-{
-	server_push(sc, part, bytes);
-	if (server_full(sc) && !c->stalled)
-		server_stall(sc, c);
-}
-
-/* part->end holds, while the parts are being put together, how much had been
- * queued for the conn before. */
-static void parts_begin(struct request *r)
+static void parts_begin(void)
 {
 	for (size_t i = 0; i < group.nparts; i++)
-		request_part(r, i)->end = group.conns[i]->conn.out.bytes;
+		group.before[i] = group.conns[i]->conn.out.bytes;
 }
 
 static void parts_push(struct client *c, struct request *r)
 {
 	for (size_t i = 0; i < group.nparts; i++) {
-		struct part *part = request_part(r, i);
-		push(c, group.conns[i], part,
-			group.conns[i]->conn.out.bytes - (size_t)part->end);
+		struct server_conn *sc = group.conns[i];
+		server_push(sc, request_part(r, i),
+			sc->conn.out.bytes - group.before[i], c);
 	}
 }
 
@@ -251,7 +246,7 @@ void split_redis(struct client *c, const struct command *cmd,
 	r->command = cmd;
 	if (proxy.noting && group.nparts)
 		request_note(r, &argv[0], &argv[keys[0]], group.conns[0]->server);
-	parts_begin(r);
+	parts_begin();
 	for (size_t i = 0; i < group.nparts; i++)
 		put_header(&group.conns[i]->conn.out, cmd,
 			group.counts[i] * step + 1);
@@ -304,7 +299,7 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 	r->mc = mc;
 	if (proxy.noting && group.nparts)
 		request_note(r, &argv[0], &argv[first], group.conns[0]->server);
-	parts_begin(r);
+	parts_begin();
 	for (size_t i = 0; i < group.nparts; i++)
 		for (size_t word = 0; word < first; word++) {
 			struct queue *q = &group.conns[i]->conn.out;
@@ -351,7 +346,7 @@ void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 		}
 		sc = server_conn_for(pool->servers[i], 0, c && c->resp3);
 		queue_put(&sc->conn.out, frame, len);
-		server_push(sc, &s->parts[i], len);
+		server_push(sc, &s->parts[i], len, c);
 	}
 	if (!c)
 		request_release(r);
@@ -385,9 +380,8 @@ void split_scan(struct client *c, const struct command *cmd,
 	r = request_new(c);
 	r->command = cmd;
 	s = split_new(r, JOIN_SCAN, 1, 0);
-	s->counts = xmalloc(2 * sizeof(uint32_t));
-	s->counts[0] = server->index;
-	s->counts[1] = (uint32_t)count;
+	s->scanned = server->index;
+	s->servers = (uint32_t)count;
 	before = sc->conn.out.bytes;
 	n = format_number(number, cursor / count);
 	n = (size_t)snprintf(text, sizeof(text),
@@ -399,7 +393,7 @@ void split_scan(struct client *c, const struct command *cmd,
 		queue_put(&sc->conn.out, from,
 			(size_t)(last->ptr + last->len + 2 - from));
 	}
-	push(c, sc, &s->parts[0], sc->conn.out.bytes - before);
+	server_push(sc, &s->parts[0], sc->conn.out.bytes - before, c);
 }
 
 bool split_info(struct client *c, const struct arg *argv, size_t argc)
@@ -421,7 +415,7 @@ bool split_info(struct client *c, const struct arg *argv, size_t argc)
 	copy_keys(s, argv, argc);
 	s->nkeys = (uint32_t)argc;
 	queue_put(&sc->conn.out, ask, sizeof(ask) - 1);
-	push(c, sc, &s->parts[0], sizeof(ask) - 1);
+	server_push(sc, &s->parts[0], sizeof(ask) - 1, c);
 	return true;
 }
 
@@ -680,7 +674,7 @@ static struct block *join_scan(struct request *r)
 {
 	const struct split *s = r->split;
 	const struct reply *reply = &s->replies[0];
-	uint64_t count = s->counts[1], cursor;
+	uint64_t count = s->servers, cursor;
 	int64_t elements, len;
 	size_t head = redis_header(reply->ptr, &elements), bulk, n;
 	struct block *block;
@@ -693,10 +687,10 @@ static struct block *join_scan(struct request *r)
 	    UINT64_MAX / count - 1, &cursor))
 		return NULL;
 	if (cursor)
-		cursor = cursor * count + s->counts[0];
-	else if (s->counts[0] + 1 < count &&
+		cursor = cursor * count + s->scanned;
+	else if (s->scanned + 1 < count &&
 		 r->client->pool->conf->distribution != DIST_RANDOM)
-		cursor = s->counts[0] + 1;
+		cursor = s->scanned + 1;
 	n = format_number(number, cursor);
 	block = block_new(reply->len + 32);
 	block->end = (size_t)snprintf(block->data, 64, "*2\r\n$%zu\r\n", n);
