@@ -241,7 +241,7 @@ struct request {
 	struct reply reply;      /* while it waits for earlier ones */
 };
 
-/* ---- client.c: parse, route, forward, ordered replies ------------------ */
+/* ---- client.c: accept, read, limits, write, close ----------------------- */
 
 struct client {
 	struct conn conn;        /* first */
@@ -283,16 +283,22 @@ void client_drain(struct client *c);
 void client_close(struct client *c, const char *why);
 /* Its pool has other limits now. */
 void client_reconfigured(struct client *c);
+/* Send nothing more: the rest of the input is not looked at. */
+void client_finish(struct client *c);
+/* How large a reply was, or that none came: so the client's window is found. */
+void client_note_reply(struct client *c, size_t len);
+void client_note_failure(struct client *c);
+
+/* ---- reply.c: requests until they are answered, replies in order ------- */
+
+/* A request at the end of the client's order; NULL: of nobody's. */
+struct request *request_new(struct client *c);
+/* The client has gone; what servers still owe it will be dropped. */
+void client_forget_requests(struct client *c);
 /* Answer in its turn; the bytes are copied. */
 void client_answer(struct client *c, const char *bytes, size_t len);
 /* An error of the proxy's, in the words of the pool's protocol. */
 void client_error(struct client *c, const char *text);
-
-/* Send nothing more: the rest of the input is not looked at. */
-void client_finish(struct client *c);
-
-/* client.c: a request at the end of the client's order; NULL: of nobody's. */
-struct request *request_new(struct client *c);
 void request_release(struct request *r);
 void request_fail(struct request *r, const char *why);
 /* The reply is complete; the bytes are copied, or the block is taken. */
