@@ -256,8 +256,10 @@ static void client_parse(struct client *c)
 		size_t len;
 		char *data = conn_input(&c->conn, &len);
 
-		if (!len)
+		if (!len) {
+			c->stalled_ms = 0;
 			break;
+		}
 		c->paused = !has_room(c);
 		if (c->paused || !request_parse(c, data, len))
 			break;
@@ -308,6 +310,7 @@ static void client_read(struct client *c)
 		client_eof(c);
 	} else {
 		c->active_ms = proxy.loop.now_ms;
+		c->stalled_ms = 0;
 		client_parse(c);
 	}
 }

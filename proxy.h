@@ -263,6 +263,7 @@ struct client {
 	uint64_t swallow;        /* bytes of a refused data block to skip */
 	struct parse parse;
 	struct server_conn *stalled; /* whose queue is full: wait for it */
+	uint64_t stalled_ms;     /* since when what has been read had to wait; 0 */
 	struct client *next_stalled, *next_resumed;
 	struct timer timer;      /* idle, or lingering too long */
 	uint64_t active_ms;      /* when it last said something */

@@ -38,7 +38,9 @@ static const char *reason(int error)
 
 /* ---- parts and the queue of a conn --------------------------------------- */
 
-static void queue_part(struct server_conn *sc, struct part *part, size_t bytes)
+/* The time of a request runs from `since`. */
+static void queue_part(struct server_conn *sc, struct part *part, size_t bytes,
+	uint64_t since_ms)
 {
 	int timeout = sc->server->pool->conf->timeout;
 
@@ -51,7 +53,9 @@ static void queue_part(struct server_conn *sc, struct part *part, size_t bytes)
 	if (sc->probe && !timeout)
 		timeout = PROBE_TIMEOUT;
 	if (timeout) {
-		part->deadline_ms = proxy.loop.now_ms + (uint64_t)timeout;
+		part->deadline_ms = since_ms + (uint64_t)timeout;
+		if (part->deadline_ms <= proxy.loop.now_ms)
+			part->deadline_ms = proxy.loop.now_ms + 1;
 		/* Those before it on the conn run out no later. */
 		if (!sc->live)
 			pool_expect(sc->server->pool, part->deadline_ms);
@@ -84,12 +88,16 @@ void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 {
 	size_t limit = (size_t)sc->server->pool->conf->server_max_queue;
 
-	queue_part(sc, part, bytes);
+	/* What had to wait for room in a queue has used up time of its own. */
+	queue_part(sc, part, bytes, c && c->stalled_ms ? c->stalled_ms :
+		proxy.loop.now_ms);
 	sc->server->stats.requests++;
 	sc->server->stats.request_bytes += bytes;
 	proxy_flush_later(&sc->conn);
 	if (sc->conn.out.bytes > limit && c && !c->stalled) {
 		c->stalled = sc;
+		if (!c->stalled_ms)
+			c->stalled_ms = proxy.loop.now_ms;
 		c->next_stalled = sc->stalled;
 		sc->stalled = c;
 	}
@@ -202,7 +210,7 @@ static void greet(struct server_conn *sc, enum part_kind kind,
 	size_t len = strlen(bytes);
 
 	queue_put(&sc->greeting, bytes, len);
-	queue_part(sc, own_part(kind), len);
+	queue_part(sc, own_part(kind), len, proxy.loop.now_ms);
 }
 
 /* AUTH, HELLO 3 and SELECT come before all traffic; so do their replies. */
@@ -517,7 +525,7 @@ static void probe_start(struct timer *timer)
 
 	s->stats.probes++;
 	queue_put(&sc->conn.out, ping, strlen(ping));
-	queue_part(sc, own_part(PART_PROBE), strlen(ping));
+	queue_part(sc, own_part(PART_PROBE), strlen(ping), proxy.loop.now_ms);
 	server_open(sc);
 }
 
@@ -760,6 +768,7 @@ void server_flush(struct server_conn *sc)
 
 static void conn_expire(struct server_conn *sc, uint64_t *next)
 {
+	uint64_t enough_us = (uint64_t)sc->server->pool->conf->timeout * 500;
 	bool silent = false, expired = false;
 
 	while (sc->live && sc->live->deadline_ms &&
@@ -768,7 +777,9 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 
 		sc->live = part->next;
 		expired = true;
-		silent = silent || sc->heard_us <= part->queued_us;
+		/* One that came here with little time left proves nothing. */
+		silent = silent || (sc->heard_us <= part->queued_us &&
+			proxy.loop.now_us - part->queued_us >= enough_us);
 		if (!part->over && part->kind == PART_REQUEST)
 			part_fail(part, reason(ETIMEDOUT));
 		part->over = true;
