@@ -256,10 +256,8 @@ static void client_parse(struct client *c)
 		size_t len;
 		char *data = conn_input(&c->conn, &len);
 
-		if (!len) {
-			c->stalled_ms = 0;
+		if (!len)
 			break;
-		}
 		c->paused = !has_room(c);
 		if (c->paused || !request_parse(c, data, len))
 			break;
@@ -310,8 +308,10 @@ static void client_read(struct client *c)
 		client_eof(c);
 	} else {
 		c->active_ms = proxy.loop.now_ms;
-		c->stalled_ms = 0;
 		client_parse(c);
+		/* What is left to come has not been sent yet. */
+		if (c->conn.drained && !c->paused)
+			c->stalled_ms = 0;
 	}
 }
 

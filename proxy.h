@@ -81,6 +81,7 @@ struct conn {
 	struct queue out;
 	struct conn *next;   /* on the list of writers */
 	struct conn *next_dead;
+	bool drained;        /* the last read took all that there was */
 	int error;           /* errno of what ended it; 0: end of file */
 	bool dead;           /* is to be freed at the end of the turn */
 	uint64_t received, sent; /* bytes */

@@ -768,7 +768,6 @@ void server_flush(struct server_conn *sc)
 
 static void conn_expire(struct server_conn *sc, uint64_t *next)
 {
-	uint64_t enough_us = (uint64_t)sc->server->pool->conf->timeout * 500;
 	bool silent = false, expired = false;
 
 	while (sc->live && sc->live->deadline_ms &&
@@ -777,9 +776,7 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 
 		sc->live = part->next;
 		expired = true;
-		/* One that came here with little time left proves nothing. */
-		silent = silent || (sc->heard_us <= part->queued_us &&
-			proxy.loop.now_us - part->queued_us >= enough_us);
+		silent = silent || sc->heard_us <= part->queued_us;
 		if (!part->over && part->kind == PART_REQUEST)
 			part_fail(part, reason(ETIMEDOUT));
 		part->over = true;
