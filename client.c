@@ -309,9 +309,6 @@ static void client_read(struct client *c)
 	} else {
 		c->active_ms = proxy.loop.now_ms;
 		client_parse(c);
-		/* What is left to come has not been sent yet. */
-		if (c->conn.drained && !c->paused)
-			c->stalled_ms = 0;
 	}
 }
 

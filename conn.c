@@ -218,7 +218,6 @@ enum io conn_read(struct conn *c)
 		return IO_AGAIN;
 	if (n > 0)
 		c->received += (uint64_t)n;
-	c->drained = n < (ssize_t)room;
 	if (n <= 0) {
 		c->error = n < 0 ? errno : 0;
 		return n < 0 ? IO_ERROR : IO_EOF;

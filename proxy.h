@@ -81,7 +81,6 @@ struct conn {
 	struct queue out;
 	struct conn *next;   /* on the list of writers */
 	struct conn *next_dead;
-	bool drained;        /* the last read took all that there was */
 	int error;           /* errno of what ended it; 0: end of file */
 	bool dead;           /* is to be freed at the end of the turn */
 	uint64_t received, sent; /* bytes */
@@ -264,7 +263,6 @@ struct client {
 	uint64_t swallow;        /* bytes of a refused data block to skip */
 	struct parse parse;
 	struct server_conn *stalled; /* whose queue is full: wait for it */
-	uint64_t stalled_ms;     /* since when what has been read had to wait; 0 */
 	struct client *next_stalled, *next_resumed;
 	struct timer timer;      /* idle, or lingering too long */
 	uint64_t active_ms;      /* when it last said something */

@@ -38,9 +38,7 @@ static const char *reason(int error)
 
 /* ---- parts and the queue of a conn --------------------------------------- */
 
-/* The time of a request runs from `since`. */
-static void queue_part(struct server_conn *sc, struct part *part, size_t bytes,
-	uint64_t since_ms)
+static void queue_part(struct server_conn *sc, struct part *part, size_t bytes)
 {
 	int timeout = sc->server->pool->conf->timeout;
 
@@ -53,9 +51,7 @@ static void queue_part(struct server_conn *sc, struct part *part, size_t bytes,
 	if (sc->probe && !timeout)
 		timeout = PROBE_TIMEOUT;
 	if (timeout) {
-		part->deadline_ms = since_ms + (uint64_t)timeout;
-		if (part->deadline_ms <= proxy.loop.now_ms)
-			part->deadline_ms = proxy.loop.now_ms + 1;
+		part->deadline_ms = proxy.loop.now_ms + (uint64_t)timeout;
 		/* Those before it on the conn run out no later. */
 		if (!sc->live)
 			pool_expect(sc->server->pool, part->deadline_ms);
@@ -88,16 +84,12 @@ void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 {
 	size_t limit = (size_t)sc->server->pool->conf->server_max_queue;
 
-	/* What had to wait for room in a queue has used up time of its own. */
-	queue_part(sc, part, bytes, c && c->stalled_ms ? c->stalled_ms :
-		proxy.loop.now_ms);
+	queue_part(sc, part, bytes);
 	sc->server->stats.requests++;
 	sc->server->stats.request_bytes += bytes;
 	proxy_flush_later(&sc->conn);
 	if (sc->conn.out.bytes > limit && c && !c->stalled) {
 		c->stalled = sc;
-		if (!c->stalled_ms)
-			c->stalled_ms = proxy.loop.now_ms;
 		c->next_stalled = sc->stalled;
 		sc->stalled = c;
 	}
@@ -210,7 +202,7 @@ static void greet(struct server_conn *sc, enum part_kind kind,
 	size_t len = strlen(bytes);
 
 	queue_put(&sc->greeting, bytes, len);
-	queue_part(sc, own_part(kind), len, proxy.loop.now_ms);
+	queue_part(sc, own_part(kind), len);
 }
 
 /* AUTH, HELLO 3 and SELECT come before all traffic; so do their replies. */
@@ -525,7 +517,7 @@ static void probe_start(struct timer *timer)
 
 	s->stats.probes++;
 	queue_put(&sc->conn.out, ping, strlen(ping));
-	queue_part(sc, own_part(PART_PROBE), strlen(ping), proxy.loop.now_ms);
+	queue_part(sc, own_part(PART_PROBE), strlen(ping));
 	server_open(sc);
 }
 
