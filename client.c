@@ -185,6 +185,14 @@ void client_note_failure(struct client *c)
 		c->small += c->pending * WINDOW_GROWTH;
 }
 
+void client_overdue(struct client *c)
+{
+	/* A client that does not take its replies made itself wait. */
+	if ((c->paused || !(c->conn.watch.events & LOOP_READ)) &&
+	    !c->conn.blocked)
+		c->overdue_ms = proxy.loop.now_ms;
+}
+
 static bool wants_input(const struct client *c)
 {
 	return !c->eof && !c->closing;

@@ -266,6 +266,7 @@ struct client {
 	struct client *next_stalled, *next_resumed;
 	struct timer timer;      /* idle, or lingering too long */
 	uint64_t active_ms;      /* when it last said something */
+	uint64_t overdue_ms;     /* a server was late then, and had it wait; or 0 */
 	uint64_t id;
 	char *name;              /* CLIENT SETNAME */
 };
@@ -288,6 +289,9 @@ void client_finish(struct client *c);
 /* How large a reply was, or that none came: so the client's window is found. */
 void client_note_reply(struct client *c, size_t len);
 void client_note_failure(struct client *c);
+/* A server did not answer in time: what the client was not let ask meanwhile
+ * has waited as long, and does not wait for that server again. */
+void client_overdue(struct client *c);
 
 /* ---- reply.c: requests until they are answered, replies in order ------- */
 
@@ -447,6 +451,7 @@ struct server {
 	bool failing;            /* the last thing known of it is a failure */
 	bool numeric;            /* its address needs no lookup */
 	unsigned failures;       /* in a row */
+	uint64_t late_ms;        /* when it last let a request run out of time */
 	struct timer retry;      /* when to probe an ejected server */
 	struct server_conn **slots; /* server_connections, and as many for RESP3 */
 	struct server_conn *conns;  /* all, retired ones and the probe included */
@@ -469,6 +474,9 @@ void server_leave(struct server *s);
 /* The conn for a key's hash, opened if need be. Never NULL; one that cannot be
  * opened fails its parts at the end of the turn. */
 struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3);
+/* A request of this client for this conn would not be answered in time, counting
+ * what it has waited already. Fail it instead of forwarding it. */
+bool server_refuses(const struct server_conn *sc, const struct client *c);
 /* The part's `bytes` have been put into sc->conn.out: it waits for its reply.
  * With too much queued the client, if there is one, has to wait until
  * client_wake. */

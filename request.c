@@ -5,6 +5,7 @@
  */
 #include "proxy.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,11 @@ static void forward(struct client *c, const struct command *cmd,
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);
+	if (server_refuses(sc, c)) {
+		conn_consume(&c->conn, len);
+		client_error(c, strerror(ETIMEDOUT));
+		return;
+	}
 	r = request_new(c);
 	r->command = cmd;
 	r->mc = mc;
@@ -225,6 +231,11 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);
+	if (server_refuses(sc, c)) {
+		if (!quiet)
+			client_error(c, strerror(ETIMEDOUT));
+		return;
+	}
 	r = request_new(quiet ? NULL : c);
 	r->mc = mc;
 	r->part.request = r;

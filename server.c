@@ -18,6 +18,7 @@ enum {
 	MAX_REPLY = 1 << 30,            /* bytes of one reply */
 	MIN_RETRY = 10,                 /* ms between two probes */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
+	ON_ITS_WAY = 50,                /* ms after a pause: sent before its end */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
 	REFUSED_GREETING = -2,          /* AUTH, HELLO or SELECT got an error */
 };
@@ -77,6 +78,13 @@ static struct part *unqueue_part(struct server_conn *sc)
 		sc->live = part->next;
 	sc->pending--;
 	return part;
+}
+
+bool server_refuses(const struct server_conn *sc, const struct client *c)
+{
+	return c && c->overdue_ms &&
+		c->overdue_ms + ON_ITS_WAY > proxy.loop.now_ms &&
+		sc->server->late_ms >= c->overdue_ms;
 }
 
 void server_push(struct server_conn *sc, struct part *part, size_t bytes,
@@ -338,6 +346,8 @@ static void server_conn_retire(struct server_conn *sc)
 	if (sc->place)
 		*sc->place = NULL;
 	sc->place = NULL;
+	for (struct client *c = sc->stalled; c; c = c->next_stalled)
+		client_overdue(c);
 	wake_stalled(sc);
 	if (!sc->live)
 		server_conn_end(sc, reason(ETIMEDOUT));
@@ -767,10 +777,14 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 		struct part *part = sc->live;
 
 		sc->live = part->next;
+		sc->server->late_ms = proxy.loop.now_ms;
 		expired = true;
 		silent = silent || sc->heard_us <= part->queued_us;
-		if (!part->over && part->kind == PART_REQUEST)
+		if (!part->over && part->kind == PART_REQUEST) {
+			if (part->request->client)
+				client_overdue(part->request->client);
 			part_fail(part, reason(ETIMEDOUT));
+		}
 		part->over = true;
 	}
 	if (sc->live && sc->live->deadline_ms &&

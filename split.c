@@ -24,10 +24,13 @@ static const uint32_t NO_PART = UINT32_MAX;
 /* The request that is being split. */
 struct group {
 	struct server_conn **conns; /* of each part */
+	struct queue **to;          /* where it goes: conns[i]->conn.out, or
+	                             * `refused` */
 	uint32_t *counts;           /* keys of each part */
 	size_t *before;             /* bytes queued for each conn before */
 	uint32_t *owner;            /* part of each key */
 	size_t nparts, room_parts, room_keys;
+	struct queue refused;       /* what a conn would not answer in time */
 	uint32_t *part_of;          /* by slot of a server: part + 1, or 0 */
 	size_t room_slots;
 	bool missing;               /* some key has no server */
@@ -49,7 +52,7 @@ static void group_start(const struct pool *pool, size_t nkeys)
 		(size_t)pool->conf->server_connections;
 	size_t parts = nkeys < slots ? nkeys : slots;
 	size_t before = group.room_slots;
-	size_t room = group.room_parts, same_room = room;
+	size_t room = group.room_parts, same_room = room, to_room = room;
 
 	group.part_of = grow(group.part_of, &group.room_slots, slots,
 		sizeof(uint32_t));
@@ -57,6 +60,7 @@ static void group_start(const struct pool *pool, size_t nkeys)
 		memset(group.part_of + before, 0,
 			(group.room_slots - before) * sizeof(uint32_t));
 	group.conns = grow(group.conns, &room, parts, sizeof(*group.conns));
+	group.to = grow(group.to, &to_room, parts, sizeof(*group.to));
 	group.before = grow(group.before, &same_room, parts,
 		sizeof(*group.before));
 	group.counts = grow(group.counts, &group.room_parts, parts,
@@ -82,7 +86,11 @@ static void group_key(struct client *c, size_t i, const struct arg *key)
 	slot = s->index * count + (count > 1 ? hash % count : 0);
 	part = group.part_of[slot];
 	if (!part) {
-		group.conns[group.nparts] = server_conn_for(s, hash, c->resp3);
+		struct server_conn *sc = server_conn_for(s, hash, c->resp3);
+
+		group.conns[group.nparts] = sc;
+		group.to[group.nparts] = server_refuses(sc, c) ? &group.refused :
+			&sc->conn.out;
 		group.counts[group.nparts] = 0;
 		part = group.part_of[slot] = (uint32_t)++group.nparts;
 	}
@@ -101,6 +109,7 @@ static void group_end(const struct pool *pool)
 void split_free_scratch(void)
 {
 	free(group.conns);
+	free(group.to);
 	free(group.counts);
 	free(group.before);
 	free(group.owner);
@@ -176,16 +185,23 @@ static struct part *request_part(struct request *r, size_t i)
 static void parts_begin(void)
 {
 	for (size_t i = 0; i < group.nparts; i++)
-		group.before[i] = group.conns[i]->conn.out.bytes;
+		group.before[i] = group.to[i]->bytes;
 }
 
 static void parts_push(struct client *c, struct request *r)
 {
 	for (size_t i = 0; i < group.nparts; i++) {
-		struct server_conn *sc = group.conns[i];
-		server_push(sc, request_part(r, i),
-			sc->conn.out.bytes - group.before[i], c);
+		struct part *part = request_part(r, i);
+
+		if (group.to[i] == &group.refused) {
+			part_fail(part, strerror(ETIMEDOUT));
+			part_release(part);
+		} else {
+			server_push(group.conns[i], part,
+				group.to[i]->bytes - group.before[i], c);
+		}
 	}
+	queue_clear(&group.refused);
 }
 
 static void join(struct request *r);
@@ -248,7 +264,7 @@ void split_redis(struct client *c, const struct command *cmd,
 		request_note(r, &argv[0], &argv[keys[0]], group.conns[0]->server);
 	parts_begin();
 	for (size_t i = 0; i < group.nparts; i++)
-		put_header(&group.conns[i]->conn.out, cmd,
+		put_header(group.to[i], cmd,
 			group.counts[i] * step + 1);
 	for (size_t i = 0; i < nkeys; i++) {
 		/* A key, and its value if it has one, lie side by side in the
@@ -258,11 +274,11 @@ void split_redis(struct client *c, const struct command *cmd,
 		const char *from = key->ptr - digits(key->len) - 3;
 
 		if (group.owner[i] != NO_PART)
-			queue_put(&group.conns[group.owner[i]]->conn.out, from,
+			queue_put(group.to[group.owner[i]], from,
 				(size_t)(last->ptr + last->len + 2 - from));
 	}
 	parts_push(c, r);
-	if (r->split && !r->split->waiting)
+	if (!group.nparts)
 		join(r);
 }
 
@@ -302,7 +318,7 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 	parts_begin();
 	for (size_t i = 0; i < group.nparts; i++)
 		for (size_t word = 0; word < first; word++) {
-			struct queue *q = &group.conns[i]->conn.out;
+			struct queue *q = group.to[i];
 			queue_put(q, argv[word].ptr, argv[word].len);
 			queue_put(q, " ", 1);
 		}
@@ -311,16 +327,16 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 
 		if (group.owner[i] == NO_PART)
 			continue;
-		q = &group.conns[group.owner[i]]->conn.out;
+		q = group.to[group.owner[i]];
 		queue_put(q, argv[first + i].ptr, argv[first + i].len);
 		queue_put(q, " ", 1);
 	}
 	for (size_t i = 0; i < group.nparts; i++)
-		queue_put(&group.conns[i]->conn.out, "\r\n", 2);
+		queue_put(group.to[i], "\r\n", 2);
 	if (r->split)
 		copy_keys(r->split, argv + first, nkeys);
 	parts_push(c, r);
-	if (r->split && !r->split->waiting)
+	if (!group.nparts)
 		join(r);
 }
 
@@ -345,6 +361,11 @@ void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 			continue;
 		}
 		sc = server_conn_for(pool->servers[i], 0, c && c->resp3);
+		if (server_refuses(sc, c)) {
+			part_fail(&s->parts[i], strerror(ETIMEDOUT));
+			part_release(&s->parts[i]);
+			continue;
+		}
 		queue_put(&sc->conn.out, frame, len);
 		server_push(sc, &s->parts[i], len, c);
 	}
