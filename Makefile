@@ -29,10 +29,10 @@ COMPILE = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS)
 
 HDR = proxy.h loop.h parse.h command.h conf.h yaml_min.h hash.h ketama.h util.h
 OBJ = proxy.o pool.o client.o request.o reply.o split.o local.o server.o resolve.o \
-	conn.o loop.o stats.o conf.o yaml_min.o command.o parse.o hash.o \
+	workers.o conn.o loop.o stats.o conf.o yaml_min.o command.o parse.o hash.o \
 	ketama.o util.o
 SRC = proxy.c pool.c client.c request.c reply.c split.c local.c server.c resolve.c \
-	conn.c loop.c stats.c conf.c yaml_min.c command.c parse.c hash.c \
+	workers.c conn.c loop.c stats.c conf.c yaml_min.c command.c parse.c hash.c \
 	ketama.c util.c
 UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse

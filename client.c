@@ -18,6 +18,8 @@
 enum {
 	ACCEPT_BATCH = 64,         /* of one listener in one turn */
 	ACCEPT_RETRY = 100,        /* ms until a failed accept is tried again */
+	AHEAD = 4,                 /* clients more than another worker has, */
+	AHEAD_WAIT = 2,            /* ms left to that one for the next client */
 	FIRST_LARGEST = 16 * 1024, /* what the first replies are taken for */
 	REPLY_COST = 64,           /* bytes a reply costs beside its own */
 	FIRST_WINDOW = 10,         /* requests under way while nothing is known */
@@ -39,10 +41,11 @@ static void refuse(struct pool *pool, int fd)
 	const char *text = refusal(pool);
 	ssize_t n = write(fd, text, strlen(text));
 
-	pool->stats.refused_clients++;
+	pool->stats->refused_clients++;
 	log_some(LOG_NOTICE, "pool '%s': client %s refused%s, %llu connected",
 		pool->conf->name, socket_peer(fd), n < 0 ? " silently" : "",
-		(unsigned long long)pool->stats.client_connections);
+		(unsigned long long)
+		counters_sum(&pool->stats->client_connections));
 	close(fd);
 }
 
@@ -72,10 +75,10 @@ static void client_new(struct pool *pool, int fd)
 	if (pool->clients)
 		pool->clients->prev = c;
 	pool->clients = c;
-	pool->stats.client_connections++;
+	pool->stats->client_connections++;
 	proxy.clients++;
-	proxy.total_connections++;
-	proxy.curr_connections++;
+	proxy.stats->total_connections++;
+	proxy.stats->curr_connections++;
 	if (!pool->conf->listen.is_unix)
 		socket_nodelay(fd);
 	socket_keepalive(fd, pool->conf);
@@ -92,7 +95,28 @@ static void accept_again(struct timer *timer)
 	struct pool *pool = (struct pool *)((char *)timer -
 		offsetof(struct pool, accept_again));
 
+	pool->accept_waited = true;
 	loop_watch(&proxy.loop, &pool->listener.watch, LOOP_READ);
+}
+
+static void accept_later(struct pool *pool, int wait)
+{
+	/* The listener would report on and on. */
+	loop_watch(&proxy.loop, &pool->listener.watch, 0);
+	timer_set(&proxy.loop, &pool->accept_again,
+		proxy.loop.now_ms + (uint64_t)wait, accept_again);
+}
+
+/* All workers hear of a client that comes, and whoever is awake would take all
+ * of a burst. */
+static bool is_ahead(struct pool *pool)
+{
+	uint64_t least = counters_least(&pool->stats->client_connections);
+	bool waited = pool->accept_waited;
+
+	pool->accept_waited = false;
+	return !waited && pool->stats->client_connections >
+		least + least / 8 + AHEAD;
 }
 
 /* Out of descriptors: refuse one with the descriptor kept for that. */
@@ -116,12 +140,22 @@ static bool is_full(const struct pool *pool)
 	uint64_t limit = (uint64_t)pool->conf->client_connections;
 
 	return proxy.clients >= proxy.max_clients ||
-		(limit && pool->stats.client_connections >= limit);
+		(limit && counters_sum(&pool->stats->client_connections) >= limit);
 }
 
 void client_accept(struct pool *pool)
 {
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
+	int batch = ACCEPT_BATCH;
+
+	if (proxy.process == PROCESS_WORKER) {
+		/* One at a time leaves some for the others. */
+		batch = 1;
+		if (is_ahead(pool)) {
+			accept_later(pool, AHEAD_WAIT);
+			return;
+		}
+	}
+	for (int i = 0; i < batch; i++) {
 		int fd = socket_accept(pool->listener.watch.fd);
 
 		if (fd >= 0 && is_full(pool)) {
@@ -135,10 +169,7 @@ void client_accept(struct pool *pool)
 				pool->conf->name, ACCEPT_RETRY, strerror(errno));
 			if (errno == EMFILE || errno == ENFILE)
 				refuse_at_limit(pool);
-			/* Not at once: the listener would report on and on. */
-			loop_watch(&proxy.loop, &pool->listener.watch, 0);
-			timer_set(&proxy.loop, &pool->accept_again,
-				proxy.loop.now_ms + ACCEPT_RETRY, accept_again);
+			accept_later(pool, ACCEPT_RETRY);
 			return;
 		}
 	}
@@ -440,10 +471,10 @@ void client_close(struct client *c, const char *why)
 
 	say_close(c, why);
 	if (why)
-		pool->stats.client_err++;
+		pool->stats->client_err++;
 	else
-		pool->stats.client_eof++;
-	pool->stats.client_connections--;
+		pool->stats->client_eof++;
+	pool->stats->client_connections--;
 	proxy.clients--;
 	server_unstall(c);
 	not_resumed(c);

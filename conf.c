@@ -815,70 +815,70 @@ static bool conf_finish(struct reader *r)
 	return true;
 }
 
-/* The whole file, one byte more than allowed at most. NULL: errno. */
-static char *file_read(const char *path, size_t *len)
+/* One byte more than allowed at most: the reader will say so. */
+char *conf_text(const char *path, size_t *len, char **error)
 {
 	FILE *file = fopen(path, "r");
-	size_t room = 0;
-	char *data = NULL;
-	size_t got;
+	size_t room = 0, got;
+	char *text = NULL;
 
-	if (!file)
-		return NULL;
 	*len = 0;
+	if (!file) {
+		*error = xasprintf("%s: cannot be read: %s", path,
+			strerror(errno));
+		return NULL;
+	}
 	do {
 		if (*len == room) {
 			room = 2 * room + 4096;
-			data = xrealloc(data, room);
+			text = xrealloc(text, room);
 		}
-		got = fread(data + *len, 1, room - *len, file);
+		got = fread(text + *len, 1, room - *len, file);
 		*len += got;
 	} while (got > 0 && *len <= YAML_MAX_SIZE);
 	if (ferror(file)) {
-		int error = errno;
-
-		free(data);
-		fclose(file);
-		errno = error;
-		return NULL;
+		*error = xasprintf("%s: cannot be read: %s", path,
+			strerror(errno));
+		free(text);
+		text = NULL;
 	}
 	fclose(file);
-	return data;
+	return text;
 }
 
-static bool read_file(struct reader *r)
-{
-	struct yaml yaml;
-	size_t len = 0;
-	char *data = file_read(r->path, &len);
-	bool ok;
-
-	if (!data)
-		return fail(r, 0, NULL, NULL, xasprintf("cannot be read: %s",
-			strerror(errno)));
-	yaml_init(&yaml, data, len);
-	ok = read_tokens(r, &yaml) && conf_finish(r);
-	yaml_free(&yaml);
-	free(data);
-	return ok;
-}
-
-int conf_read(const char *path, struct conf *conf, char **error)
+int conf_parse(const char *path, const char *text, size_t len,
+	struct conf *conf, char **error)
 {
 	struct reader r;
+	struct yaml yaml;
 	bool ok;
 
 	memset(&r, 0, sizeof(r));
 	memset(conf, 0, sizeof(*conf));
 	r.path = path;
 	r.conf = conf;
-	ok = read_file(&r);
+	yaml_init(&yaml, text, len);
+	ok = read_tokens(&r, &yaml) && conf_finish(&r);
+	yaml_free(&yaml);
 	free(r.key_text);
 	if (ok)
 		return 0;
 	conf_free(conf);
 	*error = r.error;
 	return -1;
+}
+
+int conf_read(const char *path, struct conf *conf, char **error)
+{
+	size_t len = 0;
+	char *text = conf_text(path, &len, error);
+	int result = -1;
+
+	memset(conf, 0, sizeof(*conf));
+	if (text)
+		result = conf_parse(path, text, len, conf, error);
+	free(text);
+	return result;
 }
 
 static void server_clear(struct conf_server *server)

@@ -90,6 +90,11 @@ struct conf {
  * server names are not.
  */
 int conf_read(const char *path, struct conf *conf, char **error);
+/* The same in two steps: the text of the file, which the caller frees, NULL with
+ * *error; and what it means (`path` is for the errors). */
+char *conf_text(const char *path, size_t *len, char **error);
+int conf_parse(const char *path, const char *text, size_t len,
+	struct conf *conf, char **error);
 void conf_free(struct conf *conf);
 
 /* A pool of its own, moved out of a configuration (conf_free may follow), and

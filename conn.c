@@ -368,7 +368,7 @@ void conn_close_socket(struct conn *c)
 	c->watch.fd = -1;
 	/* Readers of the statistics are not counted in them. */
 	if (c->role <= ROLE_SERVER)
-		proxy.curr_connections--;
+		proxy.stats->curr_connections--;
 }
 
 void conn_close(struct conn *c)

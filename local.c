@@ -543,13 +543,15 @@ static void info_stats(struct text *t)
 
 	for (size_t i = 0; i < proxy.npools; i++) {
 		const struct pool *pool = proxy.pools[i];
-		refused += pool->stats.refused_clients;
+		refused += counters_sum(&pool->stats->refused_clients);
 		for (size_t n = 0; n < pool->conf->nservers; n++)
-			requests += pool->servers[n]->stats.requests;
+			requests += counters_sum(
+				&pool->servers[n]->stats->requests);
 	}
 	text_printf(t, "# Stats\r\ntotal_connections_received:%llu\r\n"
 		"total_commands_processed:%llu\r\nrejected_connections:%llu\r\n",
-		(unsigned long long)proxy.total_connections,
+		(unsigned long long)
+		counters_sum(&proxy.stats->total_connections),
 		(unsigned long long)requests, (unsigned long long)refused);
 }
 
@@ -570,10 +572,13 @@ static void info_pools(struct text *t)
 		const struct pool *pool = proxy.pools[i];
 		text_printf(t, "pool_%s:clients=%llu,servers=%zu,live=%u,"
 			"ejects=%llu,errors=%llu\r\n", pool->conf->name,
-			(unsigned long long)pool->stats.client_connections,
+			(unsigned long long)
+			counters_sum(&pool->stats->client_connections),
 			pool->conf->nservers, pool_live(pool),
-			(unsigned long long)pool->stats.server_ejects,
-			(unsigned long long)pool->stats.forward_error);
+			(unsigned long long)
+			counters_sum(&pool->stats->server_ejects),
+			(unsigned long long)
+			counters_sum(&pool->stats->forward_error));
 	}
 }
 
@@ -742,15 +747,20 @@ static void answer_stats(struct client *c)
 	stat_line(&t, "pid", (uint64_t)getpid());
 	stat_line(&t, "uptime", (proxy.loop.now_us - proxy.start_us) / 1000000);
 	text_printf(&t, "STAT version nutcracker-%s\r\n", VERSION);
-	stat_line(&t, "curr_connections", pool->stats.client_connections);
-	stat_line(&t, "server_ejects", pool->stats.server_ejects);
-	stat_line(&t, "forward_error", pool->stats.forward_error);
+	stat_line(&t, "curr_connections",
+		counters_sum(&pool->stats->client_connections));
+	stat_line(&t, "server_ejects",
+		counters_sum(&pool->stats->server_ejects));
+	stat_line(&t, "forward_error",
+		counters_sum(&pool->stats->forward_error));
 	for (size_t i = 0; i < pool->conf->nservers; i++) {
 		const struct server *s = pool->servers[i];
 		text_printf(&t, "STAT %s:requests %llu\r\nSTAT %s:responses %llu\r\n"
 			"STAT %s:ejected %d\r\n", s->conf->name,
-			(unsigned long long)s->stats.requests, s->conf->name,
-			(unsigned long long)s->stats.responses, s->conf->name,
+			(unsigned long long)
+			counters_sum(&s->stats->requests), s->conf->name,
+			(unsigned long long)
+			counters_sum(&s->stats->responses), s->conf->name,
 			s->ejected);
 	}
 	text_printf(&t, "END\r\n");

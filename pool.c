@@ -75,6 +75,7 @@ struct pool *pool_new(struct conf_pool *conf)
 	struct pool *pool = xcalloc(1, sizeof(*pool));
 
 	pool->conf = conf;
+	pool->stats = counters_new(sizeof(*pool->stats));
 	pool->listener.role = ROLE_LISTENER;
 	pool->listener.watch.fd = -1;
 	pool->servers = xcalloc(conf->nservers, sizeof(*pool->servers));
@@ -89,30 +90,39 @@ struct pool *pool_new(struct conf_pool *conf)
 int pool_listen(struct pool *pool, char **error)
 {
 	const struct conf_pool *conf = pool->conf;
-	const char *what = "watch";
-	int fd = socket_listen(conf, &what);
+	const char *what = "inherited socket";
+	int fd = proxy.process == PROCESS_WORKER ? workers_listener() :
+		socket_listen(conf, &what);
 
-	if (fd >= 0) {
-		pool->listener.watch.fd = fd;
-		proxy.total_connections++;
-		proxy.curr_connections++;
-	}
-	if (fd < 0 || loop_watch(&proxy.loop, &pool->listener.watch,
-	    LOOP_READ) < 0) {
+	if (fd < 0) {
 		*error = xasprintf("pool '%s': %s on '%s' failed: %s", conf->name,
 			what, conf->listen.text, strerror(errno));
 		return -1;
 	}
-	log_notice("pool '%s' listens on '%s' for %s, %zu server%s", conf->name,
-		conf->listen.text, conf->redis ? "redis" : "memcached",
-		conf->nservers, conf->nservers == 1 ? "" : "s");
+	pool->listener.watch.fd = fd;
+	if (proxy.process != PROCESS_WORKER)
+		log_notice("pool '%s' listens on '%s' for %s, %zu server%s",
+			conf->name, conf->listen.text,
+			conf->redis ? "redis" : "memcached", conf->nservers,
+			conf->nservers == 1 ? "" : "s");
 	return 0;
 }
 
-void pool_preconnect(struct pool *pool)
+int pool_serve(struct pool *pool, char **error)
 {
-	for (size_t i = 0; i < pool->conf->nservers; i++)
+	if (proxy.process == PROCESS_PARENT)
+		return 0;
+	proxy.stats->total_connections++;
+	proxy.stats->curr_connections++;
+	if (loop_watch(&proxy.loop, &pool->listener.watch, LOOP_READ) < 0) {
+		*error = xasprintf("pool '%s': watch on '%s' failed: %s",
+			pool->conf->name, pool->conf->listen.text,
+			strerror(errno));
+		return -1;
+	}
+	for (size_t i = 0; pool->conf->preconnect && i < pool->conf->nservers; i++)
 		server_preconnect(pool->servers[i]);
+	return 0;
 }
 
 /* The path of a unix socket is ours as long as we listen there. */
@@ -122,7 +132,7 @@ static void stop_listening(struct pool *pool)
 		return;
 	timer_stop(&pool->accept_again);
 	conn_close(&pool->listener);
-	if (pool->conf->listen.is_unix)
+	if (pool->conf->listen.is_unix && proxy.process != PROCESS_WORKER)
 		unlink(pool->conf->listen.host);
 }
 
@@ -152,6 +162,7 @@ void pool_free(struct pool *pool)
 	stop_listening(pool);
 	ring_free(&pool->ring);
 	free(pool->servers);
+	counters_free(pool->stats);
 	conf_pool_free(pool->conf);
 	free(pool);
 }
@@ -197,7 +208,7 @@ void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
 			continue;
 		}
 		counts->servers_added++;
-		if (conf->preconnect)
+		if (conf->preconnect && proxy.process != PROCESS_PARENT)
 			server_preconnect(pool->servers[i]);
 	}
 	for (size_t i = 0; i < old->nservers; i++) {
@@ -237,12 +248,21 @@ bool pool_sweep(struct pool *pool)
 	return pool->listener.watch.fd >= 0 || pool->clients;
 }
 
+void pool_leave(struct pool *pool)
+{
+	pool->stats = counters_detach(pool->stats, sizeof(*pool->stats));
+	for (size_t i = 0; i < pool->conf->nservers; i++) {
+		struct server *s = pool->servers[i];
+		s->stats = counters_detach(s->stats, sizeof(*s->stats));
+	}
+}
+
 bool pool_busy(const struct pool *pool)
 {
 	for (size_t i = 0; i < pool->conf->nservers; i++)
 		for (const struct server_conn *sc = pool->servers[i]->conns; sc;
 		     sc = sc->next)
-			if (sc->pending && !sc->probe)
+			if (sc->tail && sc->tail->kind == PART_REQUEST)
 				return true;
 	return false;
 }

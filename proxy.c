@@ -25,6 +25,8 @@ enum {
 	MIN_MBUF = 512, MAX_MBUF = 16777216,
 	RESERVED_FDS = 32,    /* log, loop, statistics, lookups */
 	TRIM_INTERVAL = 1000, /* ms */
+	MAX_WORKERS = 256,
+	WORKER_GRACE = 1000,  /* ms beyond its own limit for a worker to stop */
 };
 
 struct proxy proxy;
@@ -48,6 +50,7 @@ static const struct option long_options[] = {
 	{ "route", required_argument, NULL, 'r' },
 	{ "slow", required_argument, NULL, 'S' },
 	{ "shutdown-timeout", required_argument, NULL, 'T' },
+	{ "workers", required_argument, NULL, 'w' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -62,6 +65,7 @@ static void show_usage(void)
 	fputs(
 "Usage: nutcracker [-hVdDt] [-v level] [-o file] [-c file] [-s port]\n"
 "                  [-a address] [-i ms] [-p file] [-m bytes] [-S ms] [-T ms]\n"
+"                  [-w number]\n"
 "       nutcracker [-c file] -r pool [key ...]\n"
 "\n"
 "Options:\n"
@@ -85,6 +89,7 @@ static void show_usage(void)
 "                          none (default: 0)\n"
 "  -T, --shutdown-timeout=MS  time for requests under way at the end\n"
 "                          (default: 5000 ms)\n"
+"  -w, --workers=N         processes that serve, 1 to 256 (default: 1)\n"
 "  -r, --route=POOL        print to which server each key goes: keys are the\n"
 "                          arguments, or the lines of standard input\n"
 "\n", stderr);
@@ -94,7 +99,7 @@ static void show_usage(void)
 static void missing_argument(int letter)
 {
 	const char *what = strchr("ocp", letter) ? "a file name" :
-		strchr("mvsiST", letter) ? "a number" :
+		strchr("mvsiSTw", letter) ? "a number" :
 		letter == 'r' ? "a pool name" : "a string";
 
 	fprintf(stderr, "nutcracker: option -%c requires %s\n", letter, what);
@@ -113,7 +118,7 @@ static bool take_option(struct options *o, int letter)
 {
 	uint64_t n = 0;
 
-	if (strchr("vsimST", letter) && !number_option(letter, &n))
+	if (strchr("vsimSTw", letter) && !number_option(letter, &n))
 		return false;
 	switch (letter) {
 	case 'h': o->help = o->version = true; break;
@@ -129,6 +134,14 @@ static bool take_option(struct options *o, int letter)
 	case 'r': o->route = optarg; break;
 	case 'S': o->slow = (int)n; break;
 	case 'T': o->shutdown_timeout = (int)n; break;
+	case 'w':
+		if (n < 1 || n > MAX_WORKERS) {
+			fprintf(stderr, "nutcracker: option -w value %s is not "
+				"between 1 and %d\n", optarg, MAX_WORKERS);
+			return false;
+		}
+		o->workers = (unsigned)n;
+		break;
 	case 'i': break; /* the statistics need no interval */
 	case 's':
 		if (n < 1 || n > 65535) {
@@ -171,10 +184,10 @@ static bool read_options(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.verbosity = LOG_NOTICE, .conf_file = DEFAULT_CONF,
 		.stats_addr = "0.0.0.0", .stats_port = 22222,
-		.shutdown_timeout = 5000,
+		.shutdown_timeout = 5000, .workers = 1,
 	};
 	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":hVtdDv:o:c:s:i:a:p:m:r:S:T:",
+	while ((letter = getopt_long(argc, argv, ":hVtdDv:o:c:s:i:a:p:m:r:S:T:w:",
 		long_options, NULL)) != -1) {
 		if (letter == '?') {
 			invalid_option(argv);
@@ -330,8 +343,11 @@ static void on_signal(int number)
 
 static int signals_open(void)
 {
-	static const int list[] = { SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGHUP,
-		SIGINT, SIGTERM };
+	static const int list[] = { SIGTTIN, SIGTTOU, SIGHUP, SIGTERM, SIGINT,
+		SIGUSR1, SIGUSR2, SIGCHLD };
+	/* A worker reloads when its parent says so, and a SIGINT from a terminal
+	 * goes to all: the parent says what becomes of it. */
+	const size_t for_worker = 4;
 	struct sigaction action;
 	int fds[2];
 
@@ -350,8 +366,11 @@ static int signals_open(void)
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 	action.sa_handler = on_signal;
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+		if (proxy.process == PROCESS_WORKER && i == for_worker)
+			action.sa_handler = SIG_IGN;
 		sigaction(list[i], &action, NULL);
+	}
 	return loop_watch(&proxy.loop, &wakeup.watch, LOOP_READ);
 }
 
@@ -437,61 +456,137 @@ static struct pool **find_pools(struct conf *conf, char **error)
 	return list;
 }
 
-/* Whole or not at all: only when all is known to work is anything changed. */
-static void reload(void)
+/* Counters that the pools and servers of a configuration need. */
+static size_t counters_needed(const struct conf *conf)
 {
-	struct reload counts = { 0 };
-	struct conf conf;
-	char *error = NULL;
-	struct pool **list = NULL, **old = proxy.pools;
+	size_t count = 1; /* the process */
 
-	if (conf_read(proxy.options.conf_file, &conf, &error) == 0) {
-		list = find_pools(&conf, &error);
-		if (!list)
-			conf_free(&conf);
-	}
-	if (!list) {
-		log_err("configuration not reloaded, nothing is changed: %s", error);
-		proxy.reload_failures++;
-		proxy.reload_failed = true;
+	for (size_t i = 0; i < conf->npools; i++)
+		count += 1 + conf->pools[i].nservers;
+	return count;
+}
+
+/* Those pools of the list that are not in use yet, which take clients from now
+ * on; in the workers too. */
+static void serve_new_pools(const char *text, size_t len, struct pool **list,
+	size_t count, struct reload *counts)
+{
+	struct pool **added = xcalloc(count, sizeof(*list));
+	char *error = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (pool_at(list[i]->conf->listen.text) == list[i])
+			continue;
+		added[counts->pools_added++] = list[i];
+		counts->servers_added += (unsigned)list[i]->conf->nservers;
+		if (pool_serve(list[i], &error) < 0)
+			log_err("%s", error);
 		free(error);
-		return;
 	}
-	for (size_t i = 0; i < conf.npools; i++) {
-		/* What was not taken for a new pool is for one that stays. */
-		if (conf.pools[i].name)
-			pool_reconfigure(list[i], conf_pool_take(&conf.pools[i]),
-				&counts);
-		else {
-			counts.pools_added++;
-			counts.servers_added += (unsigned)list[i]->conf->nservers;
-			if (list[i]->conf->preconnect)
-				pool_preconnect(list[i]);
-		}
-	}
+	if (proxy.process == PROCESS_PARENT)
+		workers_reload(text, len, added, counts->pools_added);
+	free(added);
+}
+
+/* Take over what is known to work. */
+static void take_over(struct conf *conf, struct pool **list,
+	struct reload *counts)
+{
+	struct pool **old = proxy.pools;
+
+	/* What was not taken for a new pool is for one that stays. */
+	for (size_t i = 0; i < conf->npools; i++)
+		if (conf->pools[i].name)
+			pool_reconfigure(list[i], conf_pool_take(&conf->pools[i]),
+				counts);
 	for (size_t i = 0; i < proxy.npools; i++) {
 		bool stays = false;
-		for (size_t j = 0; j < conf.npools; j++)
+		for (size_t j = 0; j < conf->npools; j++)
 			stays = stays || list[j] == old[i];
 		if (stays)
 			continue;
+		pool_leave(old[i]);
 		pool_drain(old[i]);
 		old[i]->next = proxy.leaving;
 		proxy.leaving = old[i];
-		counts.pools_removed++;
-		counts.servers_removed += (unsigned)old[i]->conf->nservers;
+		counts->pools_removed++;
+		counts->servers_removed += (unsigned)old[i]->conf->nservers;
 	}
-	proxy.reloads++;
-	proxy.reload_failed = false;
 	proxy.pools = list;
-	proxy.npools = conf.npools;
+	proxy.npools = conf->npools;
 	free(old);
 	set_limits();
 	sweep();
-	log_notice("configuration reloaded: %zu pools (%u added, %u removed), "
-		"servers %u added, %u removed", proxy.npools, counts.pools_added,
-		counts.pools_removed, counts.servers_added, counts.servers_removed);
+}
+
+/* NULL, or why not. */
+static char *try_reload(const char *text, size_t len, struct reload *counts)
+{
+	struct conf conf;
+	struct pool **list;
+	char *error = NULL;
+
+	if (conf_parse(proxy.options.conf_file, text, len, &conf, &error) < 0)
+		return error;
+	if (!counters_room(counters_needed(&conf))) {
+		conf_free(&conf);
+		return xasprintf("%s: more servers than the workers have counters "
+			"for: restart", proxy.options.conf_file);
+	}
+	list = find_pools(&conf, &error);
+	if (list) {
+		serve_new_pools(text, len, list, conf.npools, counts);
+		take_over(&conf, list, counts);
+	}
 	conf_free(&conf);
+	return error;
+}
+
+void proxy_reload(const char *text, size_t len)
+{
+	struct reload counts = { 0 };
+	char *error = try_reload(text, len, &counts);
+
+	if (error) {
+		log_err("configuration not reloaded, nothing is changed: %s", error);
+		free(error);
+		/* The parent did take it over: start again from there. */
+		if (proxy.process == PROCESS_WORKER)
+			exit(1);
+		proxy.reload_failures++;
+		proxy.reload_failed = true;
+		return;
+	}
+	proxy.reloads++;
+	proxy.reload_failed = false;
+	if (proxy.process != PROCESS_WORKER)
+		log_notice("configuration reloaded: %zu pools (%u added, %u "
+			"removed), servers %u added, %u removed", proxy.npools,
+			counts.pools_added, counts.pools_removed,
+			counts.servers_added, counts.servers_removed);
+}
+
+static void reload(void)
+{
+	char *error = NULL;
+	size_t len;
+	char *text = conf_text(proxy.options.conf_file, &len, &error);
+
+	if (text) {
+		proxy_reload(text, len);
+		free(text);
+		return;
+	}
+	log_err("configuration not reloaded, nothing is changed: %s", error);
+	free(error);
+	proxy.reload_failures++;
+	proxy.reload_failed = true;
+}
+
+/* Once is enough where the parent says it too. */
+static bool says_so(void)
+{
+	return proxy.process != PROCESS_WORKER;
 }
 
 static void stop(const char *name, int number)
@@ -499,10 +594,12 @@ static void stop(const char *name, int number)
 	if (proxy.stopping) {
 		log_always("signal %d (%s) received again, exiting at once",
 			number, name);
+		workers_signal(SIGKILL);
 		remove_pid_file();
 		_exit(1);
 	}
-	log_always("signal %d (%s) received, exiting", number, name);
+	if (says_so())
+		log_always("signal %d (%s) received, exiting", number, name);
 	proxy.stopping = true;
 }
 
@@ -510,10 +607,12 @@ static void change_level(const char *name, int number, int by)
 {
 	int before = log_level(), now;
 
-	log_always("signal %d (%s) received, %s logging level", number, name,
-		by > 0 ? "up" : "down");
+	if (says_so())
+		log_always("signal %d (%s) received, %s logging level", number,
+			name, by > 0 ? "up" : "down");
 	now = log_set_level(before + by);
-	if (now != before)
+	workers_signal(number);
+	if (now != before && says_so())
 		log_always("%s log level to %d", by > 0 ? "up" : "down", now);
 }
 
@@ -523,10 +622,13 @@ static void take_signal(int number)
 	case SIGTTIN: change_level("SIGTTIN", number, 1); break;
 	case SIGTTOU: change_level("SIGTTOU", number, -1); break;
 	case SIGHUP:
-		log_always("signal %d (SIGHUP) received, reopening log file",
-			number);
+		if (says_so())
+			log_always("signal %d (SIGHUP) received, reopening log "
+				"file", number);
 		log_reopen();
+		workers_signal(number);
 		break;
+	case SIGCHLD: workers_reap(); break;
 	case SIGINT: stop("SIGINT", number); break;
 	case SIGTERM: stop("SIGTERM", number); break;
 	case SIGUSR1:
@@ -583,6 +685,7 @@ static void ready(struct watch *watch, unsigned events)
 	case ROLE_STATS: stats_ready(c, events); break;
 	case ROLE_WAKEUP: take_signals(); break;
 	case ROLE_LOOKUP: resolve_ready(server_resolved); break;
+	case ROLE_PARENT: workers_ready(); break;
 	}
 }
 
@@ -633,14 +736,14 @@ static void turn(int max_wait)
 		free(c);
 	}
 	if (!proxy.trim.next &&
-	    (proxy.curr_connections > proxy.npools || proxy.leaving))
+	    (proxy.stats->curr_connections > proxy.npools || proxy.leaving))
 		timer_set(&proxy.loop, &proxy.trim,
 			proxy.loop.now_ms + TRIM_INTERVAL, trim);
 }
 
 /* ---- start ------------------------------------------------------------------------------ */
 
-static int start_pools(struct conf *conf, char **error)
+static int listen_all(struct conf *conf, char **error)
 {
 	proxy.pools = xcalloc(conf->npools, sizeof(*proxy.pools));
 	for (size_t i = 0; i < conf->npools; i++) {
@@ -651,9 +754,23 @@ static int start_pools(struct conf *conf, char **error)
 			return -1;
 	}
 	set_limits();
+	return 0;
+}
+
+/* Take clients: in the only process, or in each worker. */
+static int start_serving(char **error)
+{
+	lookups.role = ROLE_LOOKUP;
+	lookups.watch.fd = resolve_open();
+	proxy.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (lookups.watch.fd < 0 ||
+	    loop_watch(&proxy.loop, &lookups.watch, LOOP_READ) < 0) {
+		*error = xasprintf("pipe: %s", strerror(errno));
+		return -1;
+	}
 	for (size_t i = 0; i < proxy.npools; i++)
-		if (proxy.pools[i]->conf->preconnect)
-			pool_preconnect(proxy.pools[i]);
+		if (pool_serve(proxy.pools[i], error) < 0)
+			return -1;
 	return 0;
 }
 
@@ -671,14 +788,14 @@ static int start(struct conf *conf, char **error)
 	proxy.start_us = proxy.loop.now_us;
 	log_always("nutcracker-" VERSION " on %s %s %s started on pid %ld",
 		sys.sysname, sys.release, sys.machine, (long)getpid());
-	lookups.role = ROLE_LOOKUP;
-	lookups.watch.fd = resolve_open();
-	proxy.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (lookups.watch.fd < 0 ||
-	    loop_watch(&proxy.loop, &lookups.watch, LOOP_READ) < 0) {
-		*error = xasprintf("pipe: %s", strerror(errno));
-		return -1;
+	if (proxy.options.workers > 1) {
+		proxy.process = PROCESS_PARENT;
+		if (counters_open(counters_needed(conf)) < 0) {
+			*error = xasprintf("counters: %s", strerror(errno));
+			return -1;
+		}
 	}
+	proxy.stats = counters_new(sizeof(*proxy.stats));
 	command_init();
 	/* Shared with another process only if the clients' ports are. */
 	for (size_t i = 0; i < conf->npools; i++)
@@ -686,10 +803,14 @@ static int start(struct conf *conf, char **error)
 	if (stats_open(proxy.options.stats_addr, proxy.options.stats_port, share,
 	    error) < 0)
 		return -1;
-	/* Last of all: a file that is there belongs to a proxy that serves. */
-	if (start_pools(conf, error) < 0)
+	if (listen_all(conf, error) < 0)
 		return -1;
-	return write_pid_file(error);
+	if (proxy.process == PROCESS_ALONE && start_serving(error) < 0)
+		return -1;
+	/* Last of all: a file that is there belongs to a proxy that serves. */
+	if (write_pid_file(error) < 0)
+		return -1;
+	return 0;
 }
 
 static void finish(void)
@@ -713,6 +834,7 @@ static void finish(void)
 	}
 	if (lookups.watch.fd >= 0)
 		resolve_close();
+	counters_free(proxy.stats);
 	request_free_scratch();
 	split_free_scratch();
 	requests_trim();
@@ -720,7 +842,8 @@ static void finish(void)
 	blocks_trim();
 	remove_pid_file();
 	loop_close(&proxy.loop);
-	log_always("done");
+	if (says_so())
+		log_always("done");
 	log_close();
 }
 
@@ -739,10 +862,15 @@ static void drain(void)
 	uint64_t end = proxy.loop.now_ms +
 		(uint64_t)proxy.options.shutdown_timeout;
 
+	workers_signal(SIGTERM);
 	for (size_t i = 0; i < proxy.npools; i++)
 		pool_drain(proxy.pools[i]);
-	while ((proxy.clients || any_busy()) && proxy.loop.now_ms < end)
+	if (proxy.process == PROCESS_PARENT)
+		end += WORKER_GRACE;
+	while ((proxy.clients || any_busy() || workers_running()) &&
+	       proxy.loop.now_ms < end)
 		turn((int)(end - proxy.loop.now_ms));
+	workers_signal(SIGKILL);
 }
 
 static int serve(void)
@@ -752,6 +880,30 @@ static int serve(void)
 	drain();
 	finish();
 	return 0;
+}
+
+int proxy_work(unsigned number, struct conn *parent, const sigset_t *signals)
+{
+	char *error = NULL;
+
+	close(wakeup.watch.fd);
+	close(wakeup_write);
+	stats_forget();
+	wakeup.watch.slot = 0;
+	pid_file_written = false;
+	if (loop_open(&proxy.loop) < 0 || signals_open() < 0 ||
+	    loop_watch(&proxy.loop, &parent->watch, LOOP_READ) < 0) {
+		log_err("worker %u: event loop: %s", number, strerror(errno));
+		return 1;
+	}
+	sigprocmask(SIG_SETMASK, signals, NULL);
+	if (start_serving(&error) < 0) {
+		log_err("worker %u: %s", number, error);
+		free(error);
+		return 1;
+	}
+	log_notice("worker %u started on pid %ld", number, (long)getpid());
+	return serve();
 }
 
 /* ---- daemon ---------------------------------------------------------------------------- */
@@ -861,6 +1013,10 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	conf_free(&conf);
+	/* First: the workers would keep the pipe open. Clients wait at the
+	 * sockets until there are some. */
 	report(status, NULL);
+	if (proxy.process == PROCESS_PARENT)
+		workers_start();
 	return serve();
 }

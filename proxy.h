@@ -21,6 +21,7 @@
 #ifndef PROXY_H
 #define PROXY_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,7 +66,7 @@ struct queue {
 
 enum role {
 	ROLE_LISTENER, ROLE_CLIENT, ROLE_SERVER, /* counted as connections */
-	ROLE_STATS, ROLE_WAKEUP, ROLE_LOOKUP,
+	ROLE_STATS, ROLE_WAKEUP, ROLE_LOOKUP, ROLE_PARENT,
 };
 
 /* One socket. */
@@ -428,7 +429,8 @@ enum {
 	LATENCY_BUCKETS = LATENCY_STEPS * (LATENCY_POWERS - 3),
 };
 
-/* Counters, named as in the statistics. */
+/* Figures, named as in the statistics: uint64_t and nothing else, so that those
+ * of several workers can be added up. */
 struct server_stats {
 	uint64_t server_eof, server_err, server_timedout;
 	uint64_t server_connections;
@@ -438,6 +440,11 @@ struct server_stats {
 	uint64_t probes;             /* of the server while it was ejected */
 	uint64_t latency_us;         /* of all responses together */
 	uint64_t latency[LATENCY_BUCKETS]; /* responses by their latency */
+	/* From here on brought up to date only when somebody asks. */
+	uint64_t in_queue, in_queue_bytes;   /* not yet all written */
+	uint64_t out_queue, out_queue_bytes; /* awaiting replies */
+	uint64_t ejected, failing;           /* 0 or 1 */
+	uint64_t latency_p50_us, latency_p99_us, latency_p999_us;
 };
 
 /* One backend. */
@@ -459,7 +466,7 @@ struct server {
 	unsigned naddresses;
 	struct lookup *lookup;   /* under way, or NULL */
 	struct timer refresh;    /* when to look its name up again */
-	struct server_stats stats;
+	struct server_stats *stats;
 };
 
 struct server *server_new(struct pool *pool, uint32_t index);
@@ -525,6 +532,8 @@ struct pool_stats {
 	uint64_t refused_unsupported;  /* not to be had through a proxy */
 	uint64_t refused_cross_server; /* keys at different servers */
 	uint64_t refused_auth;         /* not authenticated */
+	/* Up to date only when somebody asks. */
+	uint64_t servers_live, ring_checksum;
 };
 
 struct pool {
@@ -538,16 +547,18 @@ struct pool {
 	char redis_version[24];  /* of a server; empty: none has told */
 	struct client *clients;
 	struct timer expiry;     /* no later than the first deadline */
-	struct timer accept_again; /* after a failed accept */
-	struct pool_stats stats;
+	struct timer accept_again; /* after a failed accept, or for others */
+	bool accept_waited;      /* the others have had their chance */
+	struct pool_stats *stats;
 };
 
 /* A pool with its ring; no socket is open yet. The configuration is taken. */
 struct pool *pool_new(struct conf_pool *conf);
 void pool_free(struct pool *pool);
-/* 0, or -1: *error is a sentence that the caller frees. */
+/* Have its socket (a worker has it of its parent), then take clients and connect
+ * to servers. 0, or -1: *error is a sentence that the caller frees. */
 int pool_listen(struct pool *pool, char **error);
-void pool_preconnect(struct pool *pool);
+int pool_serve(struct pool *pool, char **error);
 /* Take no more clients and no more requests. */
 void pool_drain(struct pool *pool);
 /* Go on by another configuration, which is taken, for the same address. What
@@ -556,6 +567,8 @@ void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
 	struct reload *counts);
 /* Free what left and is done. False: the pool itself left and is done. */
 bool pool_sweep(struct pool *pool);
+/* It leaves: its counters and those of its servers are in nobody's sums. */
+void pool_leave(struct pool *pool);
 /* The server for a key, or NULL when none is live. */
 struct server *pool_route(struct pool *pool, const char *key, size_t len,
 	uint32_t *hash);
@@ -580,10 +593,22 @@ struct options {
 	uint16_t stats_port;
 	int slow;                /* ms from which a request is logged; 0: never */
 	int shutdown_timeout;    /* ms for requests under way at the end */
+	unsigned workers;        /* 1: one process does all */
+};
+
+enum process { PROCESS_ALONE, PROCESS_PARENT, PROCESS_WORKER };
+
+struct process_stats {
+	uint64_t total_connections, curr_connections; /* listeners too */
+	/* Up to date only when somebody asks. */
+	uint64_t memory_bytes;
+	uint64_t loop_max_us;
+	uint64_t updates;        /* how often that was done, of a worker */
 };
 
 struct proxy {
 	struct options options;
+	enum process process;
 	struct loop loop;
 	struct pool **pools;     /* in index order */
 	size_t npools;
@@ -593,7 +618,7 @@ struct proxy {
 	struct conn *dead;       /* freed when the turn is over */
 	struct client *resumed;  /* clients that go on although nothing came */
 	struct timer trim;       /* give memory back */
-	uint64_t total_connections, curr_connections;
+	struct process_stats *stats;
 	uint64_t clients, max_clients;
 	uint64_t next_client_id;
 	uint64_t start_us;
@@ -606,10 +631,53 @@ struct proxy {
 
 extern struct proxy proxy;
 
+/* Take over a configuration, given as the text of its file: whole or not at all. */
+void proxy_reload(const char *text, size_t len);
+/* Life of a worker, which has just been forked: with what it hears its parent by,
+ * and the signals to unblock. Returns the exit status. */
+int proxy_work(unsigned number, struct conn *parent, const sigset_t *signals);
 /* Write at the end of the turn. */
 void proxy_flush_later(struct conn *c);
 /* Free at the end of the turn. */
 void proxy_bury(struct conn *c);
+
+/* ---- workers.c: several processes, and counters that they share ---------- */
+
+/* Make room for the counters of `needed` pools and servers, and as many again.
+ * 0, or -1 with errno. Without it, counters are the memory of one process. */
+int counters_open(size_t needed);
+/* Are there so many free? */
+bool counters_room(size_t needed);
+/* Zeroed; all processes take and free them in the same order. */
+void *counters_new(size_t size);
+void counters_free(void *counters);
+/* The owner goes on with a copy of its own; the place is free. */
+void *counters_detach(void *counters, size_t size);
+/* One counter, over all workers. */
+uint64_t counters_sum(const uint64_t *counter);
+/* The same, of the worker that has least. */
+uint64_t counters_least(const uint64_t *counter);
+
+/* In the parent. Fork; the children do not return from here. */
+void workers_start(void);
+/* SIGCHLD has come: start again what died, after a while if it died young. */
+void workers_reap(void);
+unsigned workers_running(void);
+void workers_signal(int number);
+/* Bring the parent's counters up to date: the sums of the workers'. */
+void workers_collect(void);
+/* Of one worker, from 1. */
+const struct process_stats *workers_process(unsigned worker);
+uint64_t workers_requests(unsigned worker);
+unsigned workers_restarts(void);
+/* Have all take over a configuration; `pools` are new and listen. */
+void workers_reload(const char *text, size_t len, struct pool *const *pools,
+	size_t npools);
+
+/* In a worker. The parent has said something. */
+void workers_ready(void);
+/* The socket of the next pool that is new; -1 with errno. */
+int workers_listener(void);
 
 /* ---- stats.c ------------------------------------------------------------ */
 
@@ -618,7 +686,11 @@ void proxy_bury(struct conn *c);
  * sentence that the caller frees. */
 int stats_open(const char *addr, uint16_t port, bool share, char **error);
 void stats_close(void);
+/* In a worker: close what is the parent's. */
+void stats_forget(void);
 void stats_ready(struct conn *c, unsigned events);
+/* Bring up to date the figures that are not counted. */
+void stats_update(void);
 /* What -D prints, to standard error. */
 void stats_describe(void);
 /* Count a response by how long it took. */

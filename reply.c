@@ -248,7 +248,7 @@ size_t error_line(const struct pool *pool, const char *why, char *out,
 void request_count_error(struct request *r)
 {
 	if (!r->failed && r->client)
-		r->client->pool->stats.forward_error++;
+		r->client->pool->stats->forward_error++;
 	r->failed = true;
 }
 
@@ -291,7 +291,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 {
 	struct request *r = part->request;
 	struct client *c = r->client;
-	struct server_stats *stats = &((struct server_conn *)from)->server->stats;
+	struct server_stats *stats = ((struct server_conn *)from)->server->stats;
 
 	/* Nobody waits for it: timed out, noreply, or the client has gone. */
 	if (part->over || !c) {

@@ -91,7 +91,7 @@ static void unknown_command(struct client *c, const struct arg *argv, size_t arg
 		used += len + 3;
 	}
 	memcpy(text + n, "\r\n", 2);
-	c->pool->stats.refused_unknown++;
+	c->pool->stats->refused_unknown++;
 	log_info("c %d unknown command '%.*s'", c->conn.watch.fd,
 		(int)(argv[0].len < 64 ? argv[0].len : 64), argv[0].ptr);
 	client_answer(c, text, n + 2);
@@ -117,7 +117,7 @@ static void wrong_arity(struct client *c, const struct command *cmd)
 	command_lower(cmd, name, sizeof(name));
 	n = snprintf(text, sizeof(text),
 		"-ERR wrong number of arguments for '%s' command\r\n", name);
-	c->pool->stats.refused_arity++;
+	c->pool->stats->refused_arity++;
 	client_answer(c, text, (size_t)n);
 }
 
@@ -135,7 +135,7 @@ static void unknown_subcommand(struct client *c, const struct command *cmd,
 
 static void not_authenticated(struct client *c)
 {
-	c->pool->stats.refused_auth++;
+	c->pool->stats->refused_auth++;
 	answer_text(c, "-NOAUTH Authentication required\r\n");
 }
 
@@ -151,7 +151,7 @@ static void refused(struct client *c, const struct command *cmd)
 		"-ERR command '%s' is not supported through a proxy: %s\r\n",
 		cmd->name, why);
 
-	c->pool->stats.refused_unsupported++;
+	c->pool->stats->refused_unsupported++;
 	client_answer(c, text, (size_t)len);
 }
 
@@ -304,7 +304,7 @@ static void route_keys(struct client *c, const struct command *cmd,
 		forward(c, cmd, NULL, argv[at[0]].ptr, argv[at[0]].len, len);
 	} else {
 		conn_consume(&c->conn, len);
-		c->pool->stats.refused_cross_server++;
+		c->pool->stats->refused_cross_server++;
 		answer_text(c, "-CROSSSLOT Keys in request don't hash to the "
 			"same server\r\n");
 	}
@@ -355,7 +355,7 @@ static bool configured_command(struct client *c, const struct arg *argv,
 		rule->name) : snprintf(text, sizeof(text),
 		"-NOPERM this user has no permissions to run the '%.64s' command\r\n",
 		rule->name);
-	c->pool->stats.refused_unsupported++;
+	c->pool->stats->refused_unsupported++;
 	conn_consume(&c->conn, len);
 	client_answer(c, text, (size_t)n);
 	return true;
@@ -439,7 +439,7 @@ static void protocol_error(struct client *c)
 			p->got >= ' ' && p->got <= '~' ? p->got : '?') :
 		snprintf(text, sizeof(text), "-ERR %s\r\n", p->error);
 
-	c->pool->stats.parse_errors++;
+	c->pool->stats->parse_errors++;
 	log_some(LOG_NOTICE, "c %d '%s' pool '%s': %.*s", c->conn.watch.fd,
 		socket_peer(c->conn.watch.fd), c->pool->conf->name, n - 7,
 		text + 5);
@@ -782,7 +782,7 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 		log_info("c %d unknown command or wrong words: '%.*s'",
 			c->conn.watch.fd, (int)(argc && argv[0].len < 64 ?
 			argv[0].len : 0), argc ? argv[0].ptr : "");
-		c->pool->stats.refused_unknown++;
+		c->pool->stats->refused_unknown++;
 		if (mc && argc > 4 && (mc->kind == MC_STORE || mc->kind == MC_CAS)) {
 			refuse_store(c, line, "ERROR\r\n", &argv[4], false);
 			return true;
@@ -864,7 +864,7 @@ static bool parse_memcached(struct client *c, char *data, size_t len)
 		return false;
 	}
 	if (result == PARSE_BAD) {
-		c->pool->stats.parse_errors++;
+		c->pool->stats->parse_errors++;
 		answer_text(c, "CLIENT_ERROR line too long\r\n");
 		client_finish(c);
 		return false;

@@ -93,8 +93,8 @@ void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 	size_t limit = (size_t)sc->server->pool->conf->server_max_queue;
 
 	queue_part(sc, part, bytes);
-	sc->server->stats.requests++;
-	sc->server->stats.request_bytes += bytes;
+	sc->server->stats->requests++;
+	sc->server->stats->request_bytes += bytes;
 	proxy_flush_later(&sc->conn);
 	if (sc->conn.out.bytes > limit && c && !c->stalled) {
 		c->stalled = sc;
@@ -146,6 +146,9 @@ static void probe_again(struct server *s)
 {
 	int wait = s->pool->conf->server_retry_timeout;
 
+	/* The parent of workers only knows what they found. */
+	if (proxy.process == PROCESS_PARENT)
+		return;
 	if (wait < MIN_RETRY)
 		wait = MIN_RETRY;
 	timer_set(&proxy.loop, &s->retry, proxy.loop.now_ms + (uint64_t)wait,
@@ -156,8 +159,8 @@ static void server_eject(struct server *s)
 {
 	s->ejected = true;
 	s->failures = 0;
-	s->pool->stats.server_ejects++;
-	s->stats.server_ejected_at = epoch_us();
+	s->pool->stats->server_ejects++;
+	s->stats->server_ejected_at = epoch_us();
 	log_notice("pool '%s': server '%s' (%s) ejected, next probe in %d ms",
 		s->pool->conf->name, s->conf->name, s->conf->addr.text,
 		s->pool->conf->server_retry_timeout);
@@ -253,7 +256,7 @@ static struct server_conn *server_conn_new(struct server *s, bool resp3,
 	if (s->conns)
 		s->conns->prev = sc;
 	s->conns = sc;
-	proxy.total_connections++;
+	proxy.stats->total_connections++;
 	prepare_greeting(sc);
 	return sc;
 }
@@ -278,7 +281,7 @@ static void server_conn_end(struct server_conn *sc, const char *why)
 	wake_stalled(sc);
 	unlink_conn(sc);
 	if (sc->state >= CONN_GREETING)
-		sc->server->stats.server_connections--;
+		sc->server->stats->server_connections--;
 	conn_close(&sc->conn);
 	queue_clear(&sc->greeting);
 	while (sc->head) {
@@ -312,11 +315,11 @@ static void server_conn_fail(struct server_conn *sc, int error)
 
 	say_close(sc, error);
 	if (error == 0)
-		s->stats.server_eof++;
+		s->stats->server_eof++;
 	else if (error == ETIMEDOUT)
-		s->stats.server_timedout++;
+		s->stats->server_timedout++;
 	else
-		s->stats.server_err++;
+		s->stats->server_err++;
 	/* A server may close a conn that nobody waits for: no failure. */
 	if (sc->probe && s->ejected && !s->leaving)
 		probe_again(s);
@@ -338,8 +341,8 @@ static void server_conn_retire(struct server_conn *sc)
 	if (!sc->failed) {
 		log_some(LOG_NOTICE, "pool '%s': server '%s' (%s) does not answer",
 			s->pool->conf->name, s->conf->name, s->conf->addr.text);
-		s->stats.server_timedout++;
-		s->stats.retired++;
+		s->stats->server_timedout++;
+		s->stats->retired++;
 		sc->failed = true;
 		server_failure(s);
 	}
@@ -379,7 +382,7 @@ static void server_connected(struct server_conn *sc)
 		fail_later(sc, errno);
 		return;
 	}
-	s->stats.server_connections++;
+	s->stats->server_connections++;
 	sc->conn.blocked = false;
 	sc->state = CONN_GREETING;
 	if (sc->greeting.head)
@@ -406,7 +409,7 @@ static void server_connect(struct server_conn *sc)
 			continue;
 		}
 		sc->conn.watch.fd = fd;
-		proxy.curr_connections++;
+		proxy.stats->curr_connections++;
 		sc->state = CONN_CONNECTING;
 		if (!pending) {
 			server_connected(sc);
@@ -525,7 +528,7 @@ static void probe_start(struct timer *timer)
 		"*1\r\n$4\r\nPING\r\n" : "version\r\n";
 	struct server_conn *sc = server_conn_new(s, false, true);
 
-	s->stats.probes++;
+	s->stats->probes++;
 	queue_put(&sc->conn.out, ping, strlen(ping));
 	queue_part(sc, own_part(PART_PROBE), strlen(ping));
 	server_open(sc);
@@ -814,6 +817,7 @@ struct server *server_new(struct pool *pool, uint32_t index)
 	s->pool = pool;
 	s->index = index;
 	s->conf = conf_server_copy(&pool->conf->servers[index]);
+	s->stats = counters_new(sizeof(*s->stats));
 	s->slots = xcalloc((size_t)pool->conf->server_connections * 2,
 		sizeof(*s->slots));
 	if (resolve_numeric(&s->conf->addr, &address) == 0) {
@@ -834,6 +838,7 @@ void server_free(struct server *s, const char *why)
 	timer_stop(&s->retry);
 	free(s->slots);
 	free(s->addresses);
+	counters_free(s->stats);
 	conf_server_free(s->conf);
 	free(s);
 }
@@ -855,6 +860,7 @@ static void conns_leave(struct server *s, bool busy_only)
 void server_leave(struct server *s)
 {
 	s->leaving = true;
+	s->stats = counters_detach(s->stats, sizeof(*s->stats));
 	timer_stop(&s->retry);
 	timer_stop(&s->refresh);
 	conns_leave(s, false);

@@ -173,7 +173,7 @@ static struct request *group_request(struct client *c, enum join join,
 	s = split_new(r, join, group.nparts, nkeys);
 	s->counts = copy(group.counts, group.nparts * sizeof(uint32_t));
 	s->owner = copy(group.owner, nkeys * sizeof(uint32_t));
-	c->pool->stats.fragments += group.nparts;
+	c->pool->stats->fragments += group.nparts;
 	return r;
 }
 
@@ -350,7 +350,7 @@ void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 	r->refs++;
 	r->command = cmd;
 	r->mc = mc;
-	pool->stats.fragments += s->nparts;
+	pool->stats->fragments += s->nparts;
 	for (uint32_t i = 0; i < s->nparts; i++) {
 		struct server_conn *sc;
 

@@ -29,33 +29,17 @@ enum kind { COUNTER, GAUGE };
 
 struct counter {
 	const char *name, *meaning;
-	size_t offset; /* in the counters, or in what is so now */
-	bool now;
+	size_t offset; /* in the figures */
 	enum kind kind;
 	const char *metric; /* its name in /metrics if not made of `name` */
 };
 
-/* What is shown beside the counters. */
-struct pool_now {
-	uint64_t servers_live, ring_checksum;
-};
-
-struct server_now {
-	uint64_t in_queue, in_queue_bytes, out_queue, out_queue_bytes;
-	uint64_t ejected, latency_p50_us, latency_p99_us, latency_p999_us;
-};
-
 #define POOL(name, kind, meaning) \
-	{ #name, meaning, offsetof(struct pool_stats, name), false, kind, NULL }
-#define POOL_NOW(name, meaning) \
-	{ #name, meaning, offsetof(struct pool_now, name), true, GAUGE, NULL }
+	{ #name, meaning, offsetof(struct pool_stats, name), kind, NULL }
 #define SERVER(name, kind, meaning) \
-	{ #name, meaning, offsetof(struct server_stats, name), false, kind, NULL }
+	{ #name, meaning, offsetof(struct server_stats, name), kind, NULL }
 #define SERVER_AS(name, kind, metric, meaning) \
-	{ #name, meaning, offsetof(struct server_stats, name), false, kind, \
-		metric }
-#define SERVER_NOW(name, meaning) \
-	{ #name, meaning, offsetof(struct server_now, name), true, GAUGE, NULL }
+	{ #name, meaning, offsetof(struct server_stats, name), kind, metric }
 
 /* twemproxy's first, in its order; then ours. */
 static const struct counter pool_counters[] = {
@@ -72,8 +56,8 @@ static const struct counter pool_counters[] = {
 	POOL(refused_unsupported, COUNTER, "requests for what a proxy cannot do"),
 	POOL(refused_cross_server, COUNTER, "requests with keys at different servers"),
 	POOL(refused_auth, COUNTER, "requests before AUTH"),
-	POOL_NOW(servers_live, "servers that are not ejected and did not fail last"),
-	POOL_NOW(ring_checksum, "equal in two proxies that route alike"),
+	POOL(servers_live, GAUGE, "servers that are not ejected and did not fail last"),
+	POOL(ring_checksum, GAUGE, "equal in two proxies that route alike"),
 };
 
 static const struct counter server_counters[] = {
@@ -87,16 +71,16 @@ static const struct counter server_counters[] = {
 	SERVER_AS(request_bytes, COUNTER, "request_bytes_total", "bytes of those"),
 	SERVER(responses, COUNTER, "replies given to clients"),
 	SERVER_AS(response_bytes, COUNTER, "response_bytes_total", "bytes of those"),
-	SERVER_NOW(in_queue, "requests not yet written to the server"),
-	SERVER_NOW(in_queue_bytes, "bytes of those"),
-	SERVER_NOW(out_queue, "requests written that await a reply"),
-	SERVER_NOW(out_queue_bytes, "bytes of those"),
-	SERVER_NOW(ejected, "1 while the server is ejected"),
+	SERVER(in_queue, GAUGE, "requests not yet written to the server"),
+	SERVER(in_queue_bytes, GAUGE, "bytes of those"),
+	SERVER(out_queue, GAUGE, "requests written that await a reply"),
+	SERVER(out_queue_bytes, GAUGE, "bytes of those"),
+	SERVER(ejected, GAUGE, "1 while the server is ejected"),
 	SERVER(retired, COUNTER, "connections given up with requests under way"),
 	SERVER(probes, COUNTER, "probes of the ejected server"),
-	SERVER_NOW(latency_p50_us, "half of the responses came within, us"),
-	SERVER_NOW(latency_p99_us, "99 of 100 responses came within, us"),
-	SERVER_NOW(latency_p999_us, "999 of 1000 responses came within, us"),
+	SERVER(latency_p50_us, GAUGE, "half of the responses came within, us"),
+	SERVER(latency_p99_us, GAUGE, "99 of 100 responses came within, us"),
+	SERVER(latency_p999_us, GAUGE, "999 of 1000 responses came within, us"),
 };
 
 enum {
@@ -104,13 +88,11 @@ enum {
 	SERVER_COUNTERS = sizeof(server_counters) / sizeof(server_counters[0]),
 };
 
-static uint64_t value(const struct counter *counter, const void *stats,
-	const void *now)
+static uint64_t value(const struct counter *counter, const void *figures)
 {
-	const char *from = counter->now ? now : stats;
 	uint64_t v;
 
-	memcpy(&v, from + counter->offset, sizeof(v));
+	memcpy(&v, (const char *)figures + counter->offset, sizeof(v));
 	return v;
 }
 
@@ -169,28 +151,6 @@ static uint64_t quantile(const struct server_stats *stats, uint64_t wanted)
 	return 0;
 }
 
-static void server_now(const struct server *s, struct server_now *now)
-{
-	uint64_t count[2], bytes[2], total = s->stats.responses;
-
-	server_queues(s, count, bytes);
-	now->in_queue = count[0];
-	now->in_queue_bytes = bytes[0];
-	now->out_queue = count[1];
-	now->out_queue_bytes = bytes[1];
-	now->ejected = s->ejected;
-	now->latency_p50_us = quantile(&s->stats, (total + 1) / 2);
-	now->latency_p99_us = quantile(&s->stats, total - total / 100);
-	now->latency_p999_us = quantile(&s->stats, total - total / 1000);
-}
-
-static void pool_now(const struct pool *pool, struct pool_now *now)
-{
-	now->servers_live = pool_live(pool);
-	/* 53 bits, which is all that a number of JSON can hold exactly. */
-	now->ring_checksum = ring_checksum(&pool->ring) >> 11;
-}
-
 /* Bytes of memory in use; 0 where the system has no such file. */
 static uint64_t memory_bytes(void)
 {
@@ -203,6 +163,49 @@ static uint64_t memory_bytes(void)
 		pages = 0;
 	fclose(file);
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- what is not counted but so ----------------------------------------------- */
+
+void stats_update(void)
+{
+	for (size_t p = 0; p < proxy.npools; p++)
+		for (size_t i = 0; i < proxy.pools[p]->conf->nservers; i++) {
+			struct server *s = proxy.pools[p]->servers[i];
+			uint64_t count[2], bytes[2];
+
+			server_queues(s, count, bytes);
+			s->stats->in_queue = count[0];
+			s->stats->in_queue_bytes = bytes[0];
+			s->stats->out_queue = count[1];
+			s->stats->out_queue_bytes = bytes[1];
+			s->stats->ejected = s->ejected;
+			s->stats->failing = s->failing;
+		}
+	proxy.stats->memory_bytes = memory_bytes();
+	proxy.stats->loop_max_us = proxy.loop.turn_max_us;
+}
+
+static void stats_collect(void)
+{
+	stats_update();
+	if (proxy.process == PROCESS_PARENT)
+		workers_collect();
+	for (size_t p = 0; p < proxy.npools; p++) {
+		struct pool *pool = proxy.pools[p];
+
+		pool->stats->servers_live = pool_live(pool);
+		/* 53 bits, all that a number of JSON can hold exactly. */
+		pool->stats->ring_checksum = ring_checksum(&pool->ring) >> 11;
+		for (size_t i = 0; i < pool->conf->nservers; i++) {
+			struct server_stats *s = pool->servers[i]->stats;
+			uint64_t total = s->responses;
+
+			s->latency_p50_us = quantile(s, (total + 1) / 2);
+			s->latency_p99_us = quantile(s, total - total / 100);
+			s->latency_p999_us = quantile(s, total - total / 1000);
+		}
+	}
 }
 
 /* ---- JSON --------------------------------------------------------------------- */
@@ -224,29 +227,23 @@ static void json_string(struct text *t, const char *s)
 
 static void json_server(struct text *t, const struct server *s)
 {
-	struct server_now now;
-
-	server_now(s, &now);
 	json_string(t, s->conf->name);
 	text_printf(t, ": {");
 	for (size_t i = 0; i < SERVER_COUNTERS; i++)
 		text_printf(t, "%s\"%s\":%llu", i ? ", " : "",
 			server_counters[i].name, (unsigned long long)
-			value(&server_counters[i], &s->stats, &now));
+			value(&server_counters[i], s->stats));
 	text_printf(t, "}");
 }
 
 static void json_pool(struct text *t, const struct pool *pool)
 {
-	struct pool_now now;
-
-	pool_now(pool, &now);
 	json_string(t, pool->conf->name);
 	text_printf(t, ": {");
 	for (size_t i = 0; i < POOL_COUNTERS; i++)
 		text_printf(t, "\"%s\":%llu, ", pool_counters[i].name,
 			(unsigned long long)value(&pool_counters[i],
-			&pool->stats, &now));
+			pool->stats));
 	for (size_t i = 0; i < pool->conf->nservers; i++) {
 		if (i)
 			text_printf(t, ",");
@@ -267,15 +264,18 @@ static void stats_json(struct text *t)
 		"\"timestamp\":%lld, \"total_connections\":%llu, "
 		"\"curr_connections\":%llu, \"memory_bytes\":%llu, "
 		"\"loop_max_us\":%llu, \"reloads\":%llu, "
-		"\"reload_failures\":%llu, \"last_reload_failed\":%d, ", VERSION,
+		"\"reload_failures\":%llu, \"last_reload_failed\":%d, "
+		"\"workers\":%u, \"worker_restarts\":%u, ", VERSION,
 		(unsigned long long)((proxy.loop.now_us - proxy.start_us) /
 		1000000), (long long)time(NULL),
-		(unsigned long long)proxy.total_connections,
-		(unsigned long long)proxy.curr_connections,
-		(unsigned long long)memory_bytes(),
-		(unsigned long long)proxy.loop.turn_max_us,
+		(unsigned long long)proxy.stats->total_connections,
+		(unsigned long long)proxy.stats->curr_connections,
+		(unsigned long long)proxy.stats->memory_bytes,
+		(unsigned long long)proxy.stats->loop_max_us,
 		(unsigned long long)proxy.reloads,
-		(unsigned long long)proxy.reload_failures, proxy.reload_failed);
+		(unsigned long long)proxy.reload_failures, proxy.reload_failed,
+		proxy.process == PROCESS_PARENT ? workers_running() : 1,
+		workers_restarts());
 	for (size_t i = 0; i < proxy.npools; i++) {
 		if (i)
 			text_printf(t, ",");
@@ -333,41 +333,27 @@ static void pool_metrics(struct text *t)
 		metric_head(t, "pool", &pool_counters[i], name, sizeof(name));
 		for (size_t p = 0; p < proxy.npools; p++) {
 			const struct pool *pool = proxy.pools[p];
-			struct pool_now now;
-			pool_now(pool, &now);
 			labels(t, name, pool, NULL);
 			text_printf(t, "} %llu\n", (unsigned long long)
-				value(&pool_counters[i], &pool->stats, &now));
+				value(&pool_counters[i], pool->stats));
 		}
 	}
 }
 
-/* The format wants all lines of one metric together: what is costly to find out
- * of a server is found out before. */
 static void server_metrics(struct text *t)
 {
-	struct server_now *list, *now;
-	size_t count = 0;
 	char name[96];
 
-	for (size_t p = 0; p < proxy.npools; p++)
-		count += proxy.pools[p]->conf->nservers;
-	now = list = xcalloc(count, sizeof(*list));
-	for (size_t p = 0; p < proxy.npools; p++)
-		for (size_t k = 0; k < proxy.pools[p]->conf->nservers; k++)
-			server_now(proxy.pools[p]->servers[k], now++);
 	for (size_t i = 0; i < SERVER_COUNTERS; i++) {
 		metric_head(t, "server", &server_counters[i], name, sizeof(name));
-		now = list;
 		for (size_t p = 0; p < proxy.npools; p++)
 			for (size_t k = 0; k < proxy.pools[p]->conf->nservers; k++) {
 				const struct server *s = proxy.pools[p]->servers[k];
 				labels(t, name, proxy.pools[p], s);
 				text_printf(t, "} %llu\n", (unsigned long long)
-					value(&server_counters[i], &s->stats, now++));
+					value(&server_counters[i], s->stats));
 			}
 	}
-	free(list);
 }
 
 /* One line for each power of two, at which the buckets are exact. */
@@ -379,18 +365,18 @@ static void latency_metrics(struct text *t, const struct pool *pool,
 
 	for (unsigned power = 6; power < LATENCY_POWERS; power += 2) {
 		while (i < LATENCY_BUCKETS && latency_end(i) <= (uint64_t)1 << power)
-			seen += s->stats.latency[i++];
+			seen += s->stats->latency[i++];
 		labels(t, "nutcracker_server_latency_seconds_bucket", pool, s);
 		text_printf(t, ",le=\"%.6f\"} %llu\n",
 			(double)((uint64_t)1 << power) / 1e6,
 			(unsigned long long)seen);
 	}
 	while (i < LATENCY_BUCKETS)
-		seen += s->stats.latency[i++];
+		seen += s->stats->latency[i++];
 	labels(t, "nutcracker_server_latency_seconds_bucket", pool, s);
 	text_printf(t, ",le=\"+Inf\"} %llu\n", (unsigned long long)seen);
 	labels(t, "nutcracker_server_latency_seconds_sum", pool, s);
-	text_printf(t, "} %.6f\n", (double)s->stats.latency_us / 1e6);
+	text_printf(t, "} %.6f\n", (double)s->stats->latency_us / 1e6);
 	labels(t, "nutcracker_server_latency_seconds_count", pool, s);
 	text_printf(t, "} %llu\n", (unsigned long long)seen);
 }
@@ -403,24 +389,48 @@ static void process_metric(struct text *t, const char *name, const char *type,
 		(unsigned long long)v);
 }
 
+/* What each worker has of the whole; of one process there is nothing to say. */
+static void worker_metrics(struct text *t)
+{
+	if (proxy.process != PROCESS_PARENT)
+		return;
+	process_metric(t, "workers", "gauge", "processes that serve",
+		workers_running());
+	process_metric(t, "worker_restarts_total", "counter",
+		"workers that died and were started again", workers_restarts());
+	text_printf(t, "# HELP nutcracker_worker_connections its listeners, "
+		"clients and servers, now\n"
+		"# TYPE nutcracker_worker_connections gauge\n");
+	for (unsigned w = 1; w <= proxy.options.workers; w++)
+		text_printf(t, "nutcracker_worker_connections{worker=\"%u\"} "
+			"%llu\n", w, (unsigned long long)
+			workers_process(w)->curr_connections);
+	text_printf(t, "# HELP nutcracker_worker_requests_total requests and parts "
+		"it sent\n# TYPE nutcracker_worker_requests_total counter\n");
+	for (unsigned w = 1; w <= proxy.options.workers; w++)
+		text_printf(t, "nutcracker_worker_requests_total{worker=\"%u\"} "
+			"%llu\n", w, (unsigned long long)workers_requests(w));
+}
+
 static void stats_metrics(struct text *t)
 {
 	process_metric(t, "uptime_seconds", "gauge", "since the start",
 		(proxy.loop.now_us - proxy.start_us) / 1000000);
 	process_metric(t, "connections_total", "counter",
-		"listeners, clients and servers ever", proxy.total_connections);
+		"listeners, clients and servers ever", proxy.stats->total_connections);
 	process_metric(t, "connections", "gauge", "the same, now",
-		proxy.curr_connections);
+		proxy.stats->curr_connections);
 	process_metric(t, "memory_bytes", "gauge", "resident memory",
-		memory_bytes());
+		proxy.stats->memory_bytes);
 	process_metric(t, "loop_max_microseconds", "gauge",
-		"longest turn of the event loop", proxy.loop.turn_max_us);
+		"longest turn of the event loop", proxy.stats->loop_max_us);
 	process_metric(t, "reloads_total", "counter", "configurations taken over",
 		proxy.reloads);
 	process_metric(t, "reload_failures_total", "counter",
 		"configurations refused", proxy.reload_failures);
 	process_metric(t, "last_reload_failed", "gauge",
 		"1 if the last reload was refused", proxy.reload_failed);
+	worker_metrics(t);
 	pool_metrics(t);
 	server_metrics(t);
 	text_printf(t, "# HELP nutcracker_server_latency_seconds from queueing a "
@@ -529,6 +539,7 @@ static void answer_raw(struct timer *timer)
 {
 	struct text body = { 0 };
 
+	stats_collect();
 	stats_json(&body);
 	answer(timer_reader(timer), NULL, NULL, &body, RAW);
 	text_free(&body);
@@ -681,6 +692,7 @@ static void answer_http(struct reader *r, const char *request, size_t len,
 	while (end < stop && *end != '?')
 		end++;
 	query = end < stop ? end + 1 : stop;
+	stats_collect();
 	if (!get && !head) {
 		status = "405 Method Not Allowed";
 		text_printf(&body, "GET or HEAD\n");
@@ -826,6 +838,25 @@ int stats_open(const char *addr, uint16_t port, bool share, char **error)
 		return -1;
 	}
 	return 0;
+}
+
+void stats_forget(void)
+{
+	/* What it has to be told of closing is the parent's loop, not ours. */
+	while (readers) {
+		struct reader *next = readers->next;
+		close(readers->conn.watch.fd);
+		queue_clear(&readers->conn.out);
+		conn_discard(&readers->conn);
+		free(readers);
+		readers = next;
+	}
+	nreaders = 0;
+	close(listener.watch.fd);
+	listener.watch.fd = -1;
+	memset(&accept_again, 0, sizeof(accept_again));
+	free(unix_path);
+	unix_path = NULL;
 }
 
 void stats_close(void)

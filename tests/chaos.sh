@@ -177,8 +177,8 @@ all_loads redis keep move r
 all_loads memcached mkeep mmove m
 other vanish vanish "$keep" vanish.redis 1 30
 other mvanish vanish "$mkeep" vanish.memcached 2 30
-other ask ask "$idle" '*2\r\n$3\r\nGET\r\n$1\r\na\r\n' '$-1\r\n' 250
-other mask ask "$midle" 'get a\r\n' 'END\r\n' 250
+other ask ask "$idle" '*2\r\n$3\r\nGET\r\n$1\r\na\r\n' '$-1\r\n' 500
+other mask ask "$midle" 'get a\r\n' 'END\r\n' 500
 
 # ---- the faults --------------------------------------------------------
 
