@@ -38,8 +38,12 @@ bool log_wants(int level);
 
 #if defined(__GNUC__)
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+/* What runs seldom, or so long that a call does not matter: kept out of the
+ * functions that call it, whose registers it would take. */
+#define APART __attribute__((noinline))
 #else
 #define PRINTF_LIKE(f, a)
+#define APART
 #endif
 
 /* One line: "[date time.ms] file.c:line message\n" in one write(2). Bytes of
