@@ -20,14 +20,16 @@
 
 enum {
 	SPARE_SIZES = 6,    /* BLOCK_SIZE, and twice that, up to 512 KB */
+	SHARED_SIZE = 131072, /* bytes of one read, one of those sizes */
 	WRITE_VECTOR = 32,  /* blocks handed to one write */
 };
 
 /* Bytes of each size that are kept for the next turns. */
 static const unsigned SPARE_BYTES = 4u << 20;
 
-/* Every socket is read into this; only what is left over is copied out. */
-static char shared[READ_SIZE];
+/* Every socket is read into this; what is left over is copied out, or keeps the
+ * block if it is large: a new one takes its place. */
+static struct block *shared;
 
 /* By size: large ones cost more than small ones to have from the system and to
  * give back, as their pages are cleared (a SET of 100 KB: a third). */
@@ -47,47 +49,68 @@ static unsigned spare_size(size_t cap)
 	return i;
 }
 
-struct block *block_new(size_t cap)
+/* A block of a size that is kept. */
+static inline struct block *block_take(unsigned size)
 {
-	unsigned i = cap < BLOCK_SIZE ? SPARE_SIZES : spare_size(cap);
-	struct block *block;
+	struct block *block = spares[size].list;
 
-	if (i < SPARE_SIZES)
-		cap = (size_t)BLOCK_SIZE << i;
-	if (i < SPARE_SIZES && spares[i].list) {
-		block = spares[i].list;
-		spares[i].list = block->next;
-		spares[i].count--;
-		if (spares[i].count < spares[i].unused)
-			spares[i].unused = spares[i].count;
+	if (block) {
+		spares[size].list = block->next;
+		if (--spares[size].count < spares[size].unused)
+			spares[size].unused = spares[size].count;
 	} else {
-		block = xmalloc(sizeof(*block) + cap);
-		block->cap = cap;
+		block = xmalloc(sizeof(*block) + ((size_t)BLOCK_SIZE << size));
+		block->cap = (size_t)BLOCK_SIZE << size;
 	}
 	block->next = NULL;
 	block->start = block->end = 0;
 	return block;
 }
 
-void block_free(struct block *block)
+struct block *block_new(size_t cap)
 {
-	unsigned i;
+	unsigned size = cap < BLOCK_SIZE ? SPARE_SIZES : spare_size(cap);
+	struct block *block;
 
-	if (!block)
-		return;
-	i = spare_size(block->cap);
-	if (i == SPARE_SIZES || (size_t)BLOCK_SIZE << i != block->cap ||
-	    spares[i].count >= (SPARE_BYTES / BLOCK_SIZE) >> i) {
+	if (size < SPARE_SIZES)
+		return block_take(size);
+	block = xmalloc(sizeof(*block) + cap);
+	block->cap = cap;
+	block->next = NULL;
+	block->start = block->end = 0;
+	return block;
+}
+
+/* Back to those of its size. */
+static inline void block_keep(struct block *block, unsigned size)
+{
+	if (spares[size].count >= (SPARE_BYTES / BLOCK_SIZE) >> size) {
 		free(block);
 		return;
 	}
-	block->next = spares[i].list;
-	spares[i].list = block;
-	spares[i].count++;
+	block->next = spares[size].list;
+	spares[size].list = block;
+	spares[size].count++;
+}
+
+void block_free(struct block *block)
+{
+	unsigned size;
+
+	if (!block)
+		return;
+	size = spare_size(block->cap);
+	if (size < SPARE_SIZES && (size_t)BLOCK_SIZE << size == block->cap)
+		block_keep(block, size);
+	else
+		free(block);
 }
 
 void blocks_trim(void)
 {
+	/* It may lie behind all that is free now, which then stays ours. */
+	block_free(shared);
+	shared = NULL;
 	for (unsigned i = 0; i < SPARE_SIZES; i++) {
 		while (spares[i].unused > 0) {
 			struct block *block = spares[i].list;
@@ -120,7 +143,7 @@ void queue_put_blocks(struct queue *q, const void *data, size_t len)
 		size_t n;
 
 		if (!tail || tail->end == tail->cap) {
-			tail = block_new(BLOCK_SIZE);
+			tail = block_take(0);
 			if (q->tail)
 				q->tail->next = tail;
 			else
@@ -188,52 +211,61 @@ static void make_room(struct conn *c, size_t need)
 	c->in = larger;
 }
 
-enum io conn_read(struct conn *c)
+static enum io read_once(struct conn *c, char *to, size_t room, size_t *got)
 {
-	size_t kept = 0;
-	char *to = shared;
-	size_t room = sizeof(shared);
-	bool own = false; /* reads into the block of its own */
 	ssize_t n;
 
-	if (c->in) {
-		kept = c->in->end - c->in->start;
-		if (kept >= LARGE || c->need > READ_SIZE) {
-			if (c->need > c->in->cap - c->in->start ||
-			    c->in->end == c->in->cap)
-				make_room(c, c->need);
-			own = true;
-			to = c->in->data + c->in->end;
-			room = c->in->cap - c->in->end;
-		} else {
-			/* A small piece goes in front of what is read now. */
-			to += kept;
-			room -= kept;
-		}
-	}
 	do
-		n = read(c->watch.fd, to, room);
+		n = recv(c->watch.fd, to, room, 0);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return IO_AGAIN;
-	if (n > 0)
+	if (n > 0) {
 		c->received += (uint64_t)n;
-	if (n <= 0) {
-		c->error = n < 0 ? errno : 0;
-		return n < 0 ? IO_ERROR : IO_EOF;
-	}
-	if (own) {
-		c->in->end += (size_t)n;
+		*got = (size_t)n;
 		return IO_OK;
 	}
-	if (kept) {
-		memcpy(shared, c->in->data + c->in->start, kept);
-		block_free(c->in);
-		c->in = NULL;
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return IO_AGAIN;
+	c->error = n < 0 ? errno : 0;
+	return n < 0 ? IO_ERROR : IO_EOF;
+}
+
+/* The beginning of the message has been put away. */
+static APART enum io read_more(struct conn *c)
+{
+	size_t kept = c->in->end - c->in->start, got = 0;
+	enum io result;
+
+	if (kept >= LARGE || c->need > READ_SIZE) {
+		if (c->need > c->in->cap - c->in->start ||
+		    c->in->end == c->in->cap)
+			make_room(c, c->need);
+		result = read_once(c, c->in->data + c->in->end,
+			c->in->cap - c->in->end, &got);
+		c->in->end += got;
+		return result;
 	}
-	c->rest = shared;
-	c->rest_len = kept + (size_t)n;
+	/* A small piece goes in front of what is read now. */
+	result = read_once(c, shared->data + kept, READ_SIZE - kept, &got);
+	if (result != IO_OK)
+		return result;
+	memcpy(shared->data, c->in->data + c->in->start, kept);
+	block_free(c->in);
+	c->in = NULL;
+	c->rest = shared->data;
+	c->rest_len = kept + got;
 	return IO_OK;
+}
+
+enum io conn_read(struct conn *c)
+{
+	if (!shared)
+		shared = block_new(SHARED_SIZE);
+	if (c->in)
+		return read_more(c);
+	c->rest = shared->data;
+	/* A client's input may have to be kept, and clients are many. */
+	return read_once(c, shared->data,
+		c->role == ROLE_SERVER ? SHARED_SIZE : READ_SIZE, &c->rest_len);
 }
 
 void conn_consume_block(struct conn *c, size_t len)
@@ -245,26 +277,55 @@ void conn_consume_block(struct conn *c, size_t len)
 	}
 }
 
+/* Give the shared block away, with `len` bytes of the input in it; what is
+ * behind them goes to the new one. */
+static struct block *give_shared(struct conn *c, size_t len)
+{
+	struct block *block = shared;
+
+	block->start = (size_t)(c->rest - block->data);
+	block->end = block->start + len;
+	shared = block_new(SHARED_SIZE);
+	c->rest_len -= len;
+	memcpy(shared->data, c->rest + len, c->rest_len);
+	c->rest = shared->data;
+	return block;
+}
+
+/* Take it off what was read last; nearly all that was read is it, or a copy is
+ * made. */
+static struct block *take_rest(struct conn *c, size_t len)
+{
+	struct block *block;
+
+	if (len > SHARED_SIZE / 2)
+		return give_shared(c, len);
+	block = block_new(len);
+	memcpy(block->data, c->rest, len);
+	block->end = len;
+	c->rest += len;
+	c->rest_len -= len;
+	return block;
+}
+
 struct block *conn_take(struct conn *c, size_t len)
 {
-	struct block *block = c->in;
+	struct block *block = c->in, *left;
 	size_t more;
 
-	if (!block || len < LARGE) {
-		size_t have;
-		const char *data = conn_input(c, &have);
-
+	if (!block)
+		return take_rest(c, len);
+	if (len < LARGE) {
 		block = block_new(len);
-		memcpy(block->data, data, len);
+		memcpy(block->data, c->in->data + c->in->start, len);
 		block->end = len;
-		conn_consume(c, len);
+		conn_consume_block(c, len);
 		return block;
 	}
 	more = block->end - block->start - len;
 	c->in = NULL;
 	if (more) {
-		struct block *left = block_new(more);
-
+		left = block_new(more);
 		memcpy(left->data, block->data + block->start + len, more);
 		left->end = more;
 		block->end -= more;
@@ -277,7 +338,7 @@ void conn_move(struct conn *c, size_t len, struct queue *to)
 {
 	size_t have;
 
-	if (len >= LARGE && c->in) {
+	if (len >= LARGE && (c->in || len > SHARED_SIZE / 2)) {
 		queue_give(to, conn_take(c, len));
 		return;
 	}
@@ -285,16 +346,22 @@ void conn_move(struct conn *c, size_t len, struct queue *to)
 	conn_consume(c, len);
 }
 
-void conn_keep(struct conn *c)
+void conn_keep_rest(struct conn *c)
 {
 	size_t len = c->rest_len, cap = len;
 
-	if (!len)
-		return;
-	/* What is to become a large message gets its room at once. */
-	if (c->need > READ_SIZE)
-		cap = c->need < len * 2 + READ_SIZE ? c->need :
-			len * 2 + READ_SIZE;
+	/* What is to become a large message gets its room at once: the block
+	 * that it lies in, if that is no more than what has come allows. */
+	if (c->need > READ_SIZE) {
+		cap = len * 2 + READ_SIZE;
+		if (cap >= SHARED_SIZE && c->need <= SHARED_SIZE -
+		    (size_t)(c->rest - shared->data)) {
+			c->in = give_shared(c, len);
+			return;
+		}
+		if (cap > c->need)
+			cap = c->need;
+	}
 	c->in = block_new(cap);
 	memcpy(c->in->data, c->rest, len);
 	c->in->end = len;
@@ -302,43 +369,66 @@ void conn_keep(struct conn *c)
 	c->rest_len = 0;
 }
 
-static enum io write_once(struct conn *c, struct queue *q)
+/* What came of an attempt to write: n bytes are gone, or errno says why not. */
+static APART enum io written(struct conn *c, ssize_t n, size_t asked)
 {
-	struct iovec vector[WRITE_VECTOR];
-	size_t asked = 0;
-	int count = 0;
-	ssize_t n;
-
-	for (struct block *b = q->head; b && count < WRITE_VECTOR; b = b->next) {
-		vector[count].iov_base = b->data + b->start;
-		vector[count].iov_len = b->end - b->start;
-		asked += b->end - b->start;
-		count++;
-	}
-	do
-		n = count == 1 ?
-			write(c->watch.fd, vector[0].iov_base, vector[0].iov_len) :
-			writev(c->watch.fd, vector, count);
-	while (n < 0 && errno == EINTR);
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return IO_AGAIN;
 		c->error = errno;
 		return IO_ERROR;
 	}
-	queue_drop(q, (size_t)n);
+	queue_drop(&c->out, (size_t)n);
 	c->sent += (uint64_t)n;
 	return (size_t)n < asked ? IO_AGAIN : IO_OK;
 }
 
+static APART enum io write_blocks(struct conn *c)
+{
+	struct iovec vector[WRITE_VECTOR];
+	size_t asked = 0;
+	int count = 0;
+	ssize_t n;
+
+	for (struct block *b = c->out.head; b && count < WRITE_VECTOR;
+	     b = b->next) {
+		vector[count].iov_base = b->data + b->start;
+		vector[count].iov_len = b->end - b->start;
+		asked += b->end - b->start;
+		count++;
+	}
+	do
+		n = writev(c->watch.fd, vector, count);
+	while (n < 0 && errno == EINTR);
+	return written(c, n, asked);
+}
+
+/* The last block, which is nearly always the only one. */
+static enum io write_block(struct conn *c, struct block *block)
+{
+	size_t len = block->end - block->start;
+	ssize_t n;
+
+	do
+		n = send(c->watch.fd, block->data + block->start, len, 0);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)len)
+		return written(c, n, len);
+	c->sent += len;
+	c->out.head = c->out.tail = NULL;
+	c->out.bytes = 0;
+	block_free(block);
+	return IO_OK;
+}
+
 enum io conn_write(struct conn *c)
 {
-	while (c->out.head) {
-		enum io result = write_once(c, &c->out);
-		if (result != IO_OK)
-			return result;
-	}
-	return IO_OK;
+	enum io result = IO_OK;
+
+	while (c->out.head && result == IO_OK)
+		result = c->out.head->next ? write_blocks(c) :
+			write_block(c, c->out.head);
+	return result;
 }
 
 void conn_discard(struct conn *c)

@@ -46,7 +46,7 @@ struct server;
 /* ---- conn.c: sockets and bytes ---------------------------------------- */
 
 enum {
-	READ_SIZE = 65536,    /* bytes of one read of small messages */
+	READ_SIZE = 65536,    /* bytes of one read of what may have to be kept */
 	BLOCK_SIZE = 16384,   /* a block that small messages share */
 	LARGE = 16384,        /* from here on bytes move by ownership, not copy */
 };
@@ -142,7 +142,12 @@ static inline void conn_consume(struct conn *c, size_t len)
  * copy when they are large. */
 struct block *conn_take(struct conn *c, size_t len);
 void conn_move(struct conn *c, size_t len, struct queue *to);
-void conn_keep(struct conn *c);
+void conn_keep_rest(struct conn *c);
+static inline void conn_keep(struct conn *c)
+{
+	if (c->rest_len)
+		conn_keep_rest(c);
+}
 /* Forget the input. */
 void conn_discard(struct conn *c);
 /* Have the conn take other input for its own, and get its own for it. */
