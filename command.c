@@ -26,8 +26,9 @@
 
 /* Which words are keys; word 0 is the command's name. */
 #define K_NONE {KEYS_NONE, 0, 0, 0}
-#define K1 {KEYS_RANGE, 1, 0, 1}
-#define K2 {KEYS_RANGE, 2, 0, 1}
+#define K1 {KEYS_ONE, 1, 0, 1}
+#define K2 {KEYS_ONE, 2, 0, 1}
+#define K_FIRST {KEYS_RANGE, 1, 0, 1}
 #define K1_K2 {KEYS_RANGE, 1, 1, 1}
 #define K_ALL {KEYS_RANGE, 1, -1, 1}
 #define K_FROM(n) {KEYS_RANGE, n, -1, 1}
@@ -36,8 +37,8 @@
 #define K_COUNT(n) {KEYS_COUNT, n, 0, 1}
 #define K_COUNT0(n) {KEYS_COUNT0, n, 0, 1}
 #define K_COUNT_PAIRS(n) {KEYS_COUNT, n, 0, 2}
-#define K1_AND_COUNT(n) K1, {KEYS_COUNT, n, 0, 1}
-#define K1_AND_STORE(n) K1, {KEYS_STORE, n, 0, 1}
+#define K1_AND_COUNT(n) K_FIRST, {KEYS_COUNT, n, 0, 1}
+#define K1_AND_STORE(n) K_FIRST, {KEYS_STORE, n, 0, 1}
 #define K_STREAMS {KEYS_STREAMS, 1, 0, 1}
 #define K_MIGRATE {KEYS_MIGRATE, 6, 0, 1}
 
@@ -694,6 +695,7 @@ spec_add(struct key_list *list, const struct key_spec *spec,
 	const struct arg *argv, size_t argc)
 {
 	switch (spec->find) {
+	case KEYS_ONE:
 	case KEYS_RANGE:
 		range_add(list, spec, argc);
 		return true;
@@ -719,8 +721,7 @@ command_keys(const struct command *cmd, const struct arg *argv, size_t argc,
 	struct key_list list = {out, max, 0};
 
 	/* Most commands have one key, and it has its place. */
-	if (spec[0].find == KEYS_RANGE && spec[0].last == 0
-		&& spec[1].find == KEYS_NONE && spec[0].begin < argc && max > 0) {
+	if (spec[0].find == KEYS_ONE && spec[0].begin < argc && max > 0) {
 		out[0] = spec[0].begin;
 		return 1;
 	}

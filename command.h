@@ -67,6 +67,7 @@ enum local {
 /* How keys are found among the words; `begin` is an index of these. */
 enum key_find {
 	KEYS_NONE,
+	KEYS_ONE,     /* word begin, and there is no second key_spec */
 	KEYS_RANGE,   /* from begin to last, every step-th word */
 	KEYS_COUNT,   /* begin holds how many, at least one; they follow it */
 	KEYS_COUNT0,  /* the same, and none is allowed */
@@ -106,6 +107,21 @@ const struct command *command_find(const struct arg *argv, size_t argc);
 /* True if the number of words fits the command's arity and, where keys and
  * values alternate (MSET, MSETNX), no value is missing. */
 bool command_arity_ok(const struct command *cmd, size_t argc);
+
+/* The place of the key in a request that has one and that its server may answer
+ * as it is, which is what nearly all are; 0: more has to be looked at. */
+static inline size_t command_only_key(const struct command *cmd, size_t argc)
+{
+	const size_t at = cmd->keys[0].begin;
+
+	if (cmd->keys[0].find != KEYS_ONE || cmd->route != ROUTE_KEYS ||
+	    cmd->flags & (CMD_BLOCKING | CMD_CONTAINER))
+		return 0;
+	if (cmd->arity < 0 ? argc < (size_t)-cmd->arity :
+	    argc != (size_t)cmd->arity)
+		return 0;
+	return at < argc ? at : 0;
+}
 
 /*
  * Positions of the keys, in ascending order, at most `max` of them to out[].

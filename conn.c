@@ -334,11 +334,11 @@ struct block *conn_take(struct conn *c, size_t len)
 	return block;
 }
 
-void conn_move(struct conn *c, size_t len, struct queue *to)
+void conn_move_large(struct conn *c, size_t len, struct queue *to)
 {
 	size_t have;
 
-	if (len >= LARGE && (c->in || len > SHARED_SIZE / 2)) {
+	if (c->in || len > SHARED_SIZE / 2) {
 		queue_give(to, conn_take(c, len));
 		return;
 	}

@@ -226,13 +226,12 @@ void ring_free(struct ring *ring)
 }
 
 /* After an empty tag no second one is looked for. */
-uint32_t ring_hash(hash_fn *fn, const char *tag, const char *key, size_t len)
+uint32_t ring_hash_tagged(hash_fn *fn, const char *tag, const char *key,
+	size_t len)
 {
-	const char *start, *end;
+	const char *start = memchr(key, tag[0], len), *end;
 
-	if (len == 0)
-		return 0;
-	if (tag == NULL || (start = memchr(key, tag[0], len)) == NULL)
+	if (start == NULL)
 		return fn(key, len);
 	start++;
 	end = memchr(start, tag[1], len - (size_t)(start - key));

@@ -44,7 +44,15 @@ void ring_build(struct ring *ring, enum distribution kind,
 /* The hash that places a key: of the first text between tag[0] and tag[1] if
  * there is one and it is not empty, else of the whole key; 0 for the empty key
  * whatever the function. `tag` is two bytes, or NULL for none. */
-uint32_t ring_hash(hash_fn *fn, const char *tag, const char *key, size_t len);
+uint32_t ring_hash_tagged(hash_fn *fn, const char *tag, const char *key,
+	size_t len);
+static inline uint32_t ring_hash(hash_fn *fn, const char *tag, const char *key,
+	size_t len)
+{
+	if (len == 0)
+		return 0;
+	return tag ? ring_hash_tagged(fn, tag, key, len) : fn(key, len);
+}
 
 /* Index of the server that owns the hash. Only with npoints > 0. */
 uint32_t ring_pick(struct ring *ring, uint32_t hash);

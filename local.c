@@ -309,7 +309,7 @@ static void put_command(struct text *t, const struct client *c,
 	const struct command *cmd)
 {
 	const struct key_spec *k = &cmd->keys[0];
-	bool range = k->find == KEYS_RANGE;
+	bool range = k->find == KEYS_RANGE || k->find == KEYS_ONE;
 	int first = range ? k->begin : 0;
 	int last = !range ? 0 : k->last < 0 ? k->last : k->begin + k->last;
 	char set = c->resp3 ? '~' : '*';

@@ -655,13 +655,11 @@ static void take_signals(void)
 
 static struct conn lookups = { .watch = { .fd = -1 } };
 
-void proxy_flush_later(struct conn *c)
+void proxy_flush_add(struct conn *c)
 {
 	struct conn **list = c->role == ROLE_SERVER ? &proxy.flush_servers :
 		&proxy.flush_clients;
 
-	if (c->flushing)
-		return;
 	c->flushing = true;
 	c->next = *list;
 	*list = c;

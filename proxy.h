@@ -141,7 +141,18 @@ static inline void conn_consume(struct conn *c, size_t len)
 /* Consume the first len bytes and own them, or queue them elsewhere: without a
  * copy when they are large. */
 struct block *conn_take(struct conn *c, size_t len);
-void conn_move(struct conn *c, size_t len, struct queue *to);
+void conn_move_large(struct conn *c, size_t len, struct queue *to);
+static inline void conn_move(struct conn *c, size_t len, struct queue *to)
+{
+	size_t have;
+
+	if (len >= LARGE) {
+		conn_move_large(c, len, to);
+		return;
+	}
+	queue_put(to, conn_input(c, &have), len);
+	conn_consume(c, len);
+}
 void conn_keep_rest(struct conn *c);
 static inline void conn_keep(struct conn *c)
 {
@@ -243,7 +254,7 @@ struct request {
 	uint32_t refs;           /* parts in a server's queue, plus the client */
 	bool done;               /* the reply is complete */
 	bool failed;             /* an error that the proxy made is counted */
-	struct part part;
+	struct part part;        /* filled in when it is queued */
 	struct reply reply;      /* while it waits for earlier ones */
 };
 
@@ -309,7 +320,12 @@ void client_forget_requests(struct client *c);
 void client_answer(struct client *c, const char *bytes, size_t len);
 /* An error of the proxy's, in the words of the pool's protocol. */
 void client_error(struct client *c, const char *text);
-void request_release(struct request *r);
+void request_free(struct request *r);
+static inline void request_release(struct request *r)
+{
+	if (--r->refs == 0)
+		request_free(r);
+}
 void request_fail(struct request *r, const char *why);
 /* The reply is complete; the bytes are copied, or the block is taken. */
 void request_answer(struct request *r, const char *bytes, size_t len);
@@ -341,7 +357,10 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
  * queue it is on. */
 void part_fail(struct part *part, const char *reason);
 /* The part has left the conn's queue for good. */
-void part_release(struct part *part);
+static inline void part_release(struct part *part)
+{
+	request_release(part->request);
+}
 
 /* Give back the requests kept for reuse. */
 void requests_trim(void);
@@ -351,7 +370,7 @@ void requests_trim(void);
 /* Take on the request at the front of the client's input. False: there is no
  * whole one, or there will be no more. */
 bool request_parse(struct client *c, char *data, size_t len);
-/* May the request be answered so? */
+/* May the memcached request be answered so? */
 bool reply_fits(const struct request *r, enum reply_type type);
 /* The command's name as Redis writes it in errors: "object|encoding". */
 void command_lower(const struct command *cmd, char *out, size_t room);
@@ -642,7 +661,12 @@ void proxy_reload(const char *text, size_t len);
  * and the signals to unblock. Returns the exit status. */
 int proxy_work(unsigned number, struct conn *parent, const sigset_t *signals);
 /* Write at the end of the turn. */
-void proxy_flush_later(struct conn *c);
+void proxy_flush_add(struct conn *c);
+static inline void proxy_flush_later(struct conn *c)
+{
+	if (!c->flushing)
+		proxy_flush_add(c);
+}
 /* Free at the end of the turn. */
 void proxy_bury(struct conn *c);
 

@@ -68,13 +68,14 @@ static void reply_write(struct client *c, struct reply *reply)
 
 static struct request *requests_free;
 
-void request_release(struct request *r)
+void request_free(struct request *r)
 {
-	if (--r->refs)
-		return;
-	split_free(r->split);
-	free(r->note);
-	reply_clear(&r->reply);
+	if (r->split)
+		split_free(r->split);
+	if (r->note)
+		free(r->note);
+	if (r->reply.block)
+		block_free(r->reply.block);
 	r->next = requests_free;
 	requests_free = r;
 }
@@ -96,12 +97,25 @@ struct request *request_new(struct client *c)
 		requests_free = r->next;
 	else
 		r = xmalloc(sizeof(*r));
-	/* All but the room for a small reply. */
-	memset(r, 0, offsetof(struct request, reply.small));
+	/* One by one, without the room for a small reply, and without what
+	 * server_push sets: half of the memory. */
+	r->next = NULL;
+	r->client = c;
+	r->command = NULL;
+	r->mc = NULL;
+	r->split = NULL;
+	r->note = NULL;
 	r->refs = 1;
+	r->done = r->failed = false;
+	r->part.request = r;
+	r->part.index = 0;
+	r->part.kind = PART_REQUEST;
+	r->part.over = r->part.maybe = false;
+	r->reply.ptr = NULL;
+	r->reply.len = 0;
+	r->reply.block = NULL;
 	if (!c)
 		return r;
-	r->client = c;
 	if (c->tail)
 		c->tail->next = r;
 	else
@@ -281,11 +295,6 @@ void part_fail(struct part *part, const char *why)
 		request_fail(r, why);
 }
 
-void part_release(struct part *part)
-{
-	request_release(part->request);
-}
-
 bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 	size_t len)
 {
@@ -310,7 +319,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 		request_answer(r, "", 0);
 		return true;
 	}
-	if (!reply_fits(r, type)) {
+	if (r->mc && !reply_fits(r, type)) {
 		conn_consume(from, len);
 		request_fail(r, strerror(EINVAL));
 		return false;

@@ -39,32 +39,37 @@ static const char *reason(int error)
 
 /* ---- parts and the queue of a conn --------------------------------------- */
 
-static void queue_part(struct server_conn *sc, struct part *part, size_t bytes)
+static inline void queue_part(struct server_conn *sc, struct part *part,
+	size_t bytes, int timeout)
 {
-	int timeout = sc->server->pool->conf->timeout;
-
 	part->next = NULL;
 	part->queued_us = proxy.loop.now_us;
 	part->bytes = (uint32_t)bytes;
 	sc->queued += bytes;
 	part->end = sc->queued;
-	part->deadline_ms = 0;
-	if (sc->probe && !timeout)
-		timeout = PROBE_TIMEOUT;
-	if (timeout) {
-		part->deadline_ms = proxy.loop.now_ms + (uint64_t)timeout;
-		/* Those before it on the conn run out no later. */
-		if (!sc->live)
-			pool_expect(sc->server->pool, part->deadline_ms);
-	}
+	part->deadline_ms = timeout ? proxy.loop.now_ms + (uint64_t)timeout : 0;
 	if (sc->tail)
 		sc->tail->next = part;
 	else
 		sc->head = part;
 	sc->tail = part;
-	if (!sc->live)
-		sc->live = part;
 	sc->pending++;
+	if (sc->live)
+		return;
+	sc->live = part;
+	/* Those before one on the conn run out no later. */
+	if (timeout)
+		pool_expect(sc->server->pool, part->deadline_ms);
+}
+
+/* What the proxy itself asks. */
+static void queue_own(struct server_conn *sc, enum part_kind kind, size_t bytes)
+{
+	struct part *part = xcalloc(1, sizeof(*part));
+	int timeout = sc->server->pool->conf->timeout;
+
+	part->kind = (uint8_t)kind;
+	queue_part(sc, part, bytes, !timeout && sc->probe ? PROBE_TIMEOUT : timeout);
 }
 
 static struct part *unqueue_part(struct server_conn *sc)
@@ -90,13 +95,15 @@ bool server_refuses(const struct server_conn *sc, const struct client *c)
 void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 	struct client *c)
 {
-	size_t limit = (size_t)sc->server->pool->conf->server_max_queue;
+	struct server *s = sc->server;
+	const struct conf_pool *conf = s->pool->conf;
 
-	queue_part(sc, part, bytes);
-	sc->server->stats->requests++;
-	sc->server->stats->request_bytes += bytes;
+	queue_part(sc, part, bytes, conf->timeout);
+	s->stats->requests++;
+	s->stats->request_bytes += bytes;
 	proxy_flush_later(&sc->conn);
-	if (sc->conn.out.bytes > limit && c && !c->stalled) {
+	if (sc->conn.out.bytes > (size_t)conf->server_max_queue && c &&
+	    !c->stalled) {
 		c->stalled = sc;
 		c->next_stalled = sc->stalled;
 		sc->stalled = c;
@@ -199,21 +206,13 @@ static void server_return(struct server *s)
 
 /* ---- life of a conn ---------------------------------------------------------- */
 
-static struct part *own_part(enum part_kind kind)
-{
-	struct part *part = xcalloc(1, sizeof(*part));
-
-	part->kind = (uint8_t)kind;
-	return part;
-}
-
 static void greet(struct server_conn *sc, enum part_kind kind,
 	const char *bytes)
 {
 	size_t len = strlen(bytes);
 
 	queue_put(&sc->greeting, bytes, len);
-	queue_part(sc, own_part(kind), len);
+	queue_own(sc, kind, len);
 }
 
 /* AUTH, HELLO 3 and SELECT come before all traffic; so do their replies. */
@@ -530,7 +529,7 @@ static void probe_start(struct timer *timer)
 
 	s->stats->probes++;
 	queue_put(&sc->conn.out, ping, strlen(ping));
-	queue_part(sc, own_part(PART_PROBE), strlen(ping));
+	queue_own(sc, PART_PROBE, strlen(ping));
 	server_open(sc);
 }
 

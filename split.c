@@ -166,7 +166,6 @@ static struct request *group_request(struct client *c, enum join join,
 	struct split *s;
 
 	if (group.nparts == 1 && !group.missing) {
-		r->part.request = r;
 		r->refs++;
 		return r;
 	}
