@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "util.h"
+
 /* What a row is by its route; what they leave out is none. A name has its length
  * beside it, which a lookup compares first. */
 #define NAME(name) name, sizeof name - 1
@@ -508,7 +510,7 @@ name_find(const struct arg *word)
 	return NULL;
 }
 
-static const struct command *
+static APART const struct command *
 subcommand_find(const struct command *container, const struct arg *word)
 {
 	const struct command *end = commands + COMMANDS;

@@ -20,12 +20,10 @@
 
 enum {
 	SPARE_SIZES = 6,    /* BLOCK_SIZE, and twice that, up to 512 KB */
+	SPARE_BLOCKS = 256, /* kept for the next turns: 4 MB of each size */
 	SHARED_SIZE = 131072, /* bytes of one read, one of those sizes */
 	WRITE_VECTOR = 32,  /* blocks handed to one write */
 };
-
-/* Bytes of each size that are kept for the next turns. */
-static const unsigned SPARE_BYTES = 4u << 20;
 
 /* Every socket is read into this; what is left over is copied out, or keeps the
  * block if it is large: a new one takes its place. */
@@ -42,26 +40,33 @@ static struct {
 /* The smallest size kept that is large enough; SPARE_SIZES if none is. */
 static unsigned spare_size(size_t cap)
 {
-	unsigned i = 0;
+	unsigned size = 0;
 
-	while (i < SPARE_SIZES && (size_t)BLOCK_SIZE << i < cap)
-		i++;
-	return i;
+	while (size < SPARE_SIZES && (size_t)BLOCK_SIZE << size < cap)
+		size++;
+	return size;
 }
 
-/* A block of a size that is kept. */
-static inline struct block *block_take(unsigned size)
+static APART struct block *block_make(size_t cap, unsigned size)
+{
+	struct block *block = xmalloc(sizeof(*block) + cap);
+
+	block->cap = cap;
+	block->size = size;
+	block->next = NULL;
+	block->start = block->end = 0;
+	return block;
+}
+
+static inline struct block *block_of_size(unsigned size)
 {
 	struct block *block = spares[size].list;
 
-	if (block) {
-		spares[size].list = block->next;
-		if (--spares[size].count < spares[size].unused)
-			spares[size].unused = spares[size].count;
-	} else {
-		block = xmalloc(sizeof(*block) + ((size_t)BLOCK_SIZE << size));
-		block->cap = (size_t)BLOCK_SIZE << size;
-	}
+	if (!block)
+		return block_make((size_t)BLOCK_SIZE << size, size);
+	spares[size].list = block->next;
+	if (--spares[size].count < spares[size].unused)
+		spares[size].unused = spares[size].count;
 	block->next = NULL;
 	block->start = block->end = 0;
 	return block;
@@ -70,27 +75,9 @@ static inline struct block *block_take(unsigned size)
 struct block *block_new(size_t cap)
 {
 	unsigned size = cap < BLOCK_SIZE ? SPARE_SIZES : spare_size(cap);
-	struct block *block;
 
-	if (size < SPARE_SIZES)
-		return block_take(size);
-	block = xmalloc(sizeof(*block) + cap);
-	block->cap = cap;
-	block->next = NULL;
-	block->start = block->end = 0;
-	return block;
-}
-
-/* Back to those of its size. */
-static inline void block_keep(struct block *block, unsigned size)
-{
-	if (spares[size].count >= (SPARE_BYTES / BLOCK_SIZE) >> size) {
-		free(block);
-		return;
-	}
-	block->next = spares[size].list;
-	spares[size].list = block;
-	spares[size].count++;
+	return size < SPARE_SIZES ? block_of_size(size) :
+		block_make(cap, SPARE_SIZES);
 }
 
 void block_free(struct block *block)
@@ -99,11 +86,14 @@ void block_free(struct block *block)
 
 	if (!block)
 		return;
-	size = spare_size(block->cap);
-	if (size < SPARE_SIZES && (size_t)BLOCK_SIZE << size == block->cap)
-		block_keep(block, size);
-	else
+	size = block->size;
+	if (size == SPARE_SIZES || spares[size].count >= (unsigned)SPARE_BLOCKS >> size) {
 		free(block);
+		return;
+	}
+	block->next = spares[size].list;
+	spares[size].list = block;
+	spares[size].count++;
 }
 
 void blocks_trim(void)
@@ -123,41 +113,52 @@ void blocks_trim(void)
 	}
 }
 
-void queue_give(struct queue *q, struct block *block)
+static void queue_add(struct queue *q, struct block *block)
 {
 	if (q->tail)
 		q->tail->next = block;
 	else
 		q->head = block;
 	q->tail = block;
+}
+
+void queue_give(struct queue *q, struct block *block)
+{
+	queue_add(q, block);
 	q->bytes += block->end - block->start;
+}
+
+/* What the last block has no room for. */
+static APART void put_many(struct queue *q, const char *from, size_t len)
+{
+	while (len) {
+		size_t n;
+
+		if (!q->tail || q->tail->end == q->tail->cap)
+			queue_add(q, block_of_size(0));
+		n = q->tail->cap - q->tail->end;
+		if (n > len)
+			n = len;
+		memcpy(q->tail->data + q->tail->end, from, n);
+		q->tail->end += n;
+		from += n;
+		len -= n;
+	}
 }
 
 void queue_put_blocks(struct queue *q, const void *data, size_t len)
 {
-	const char *from = data;
+	struct block *block;
 
 	q->bytes += len;
-	while (len) {
-		struct block *tail = q->tail;
-		size_t n;
-
-		if (!tail || tail->end == tail->cap) {
-			tail = block_take(0);
-			if (q->tail)
-				q->tail->next = tail;
-			else
-				q->head = tail;
-			q->tail = tail;
-		}
-		n = tail->cap - tail->end;
-		if (n > len)
-			n = len;
-		memcpy(tail->data + tail->end, from, n);
-		tail->end += n;
-		from += n;
-		len -= n;
+	if (q->tail || len > BLOCK_SIZE) {
+		put_many(q, data, len);
+		return;
 	}
+	block = block_of_size(0);
+	block->end = len;
+	q->head = q->tail = block;
+	memcpy(block->data, data, len);
 }
 
 void queue_clear(struct queue *q)
@@ -208,25 +209,32 @@ static void make_room(struct conn *c, size_t need)
 		return;
 	larger = xrealloc(in, sizeof(*larger) + cap);
 	larger->cap = cap;
+	larger->size = SPARE_SIZES;
 	c->in = larger;
 }
 
-static enum io read_once(struct conn *c, char *to, size_t room, size_t *got)
+/* No bytes have come: why. */
+static APART enum io not_read(struct conn *c, ssize_t n)
+{
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return IO_AGAIN;
+	c->error = n < 0 ? errno : 0;
+	return n < 0 ? IO_ERROR : IO_EOF;
+}
+
+static inline enum io read_once(struct conn *c, char *to, size_t room,
+	size_t *got)
 {
 	ssize_t n;
 
 	do
 		n = recv(c->watch.fd, to, room, 0);
 	while (n < 0 && errno == EINTR);
-	if (n > 0) {
-		c->received += (uint64_t)n;
-		*got = (size_t)n;
-		return IO_OK;
-	}
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return IO_AGAIN;
-	c->error = n < 0 ? errno : 0;
-	return n < 0 ? IO_ERROR : IO_EOF;
+	if (n <= 0)
+		return not_read(c, n);
+	c->received += (uint64_t)n;
+	*got = (size_t)n;
+	return IO_OK;
 }
 
 /* The beginning of the message has been put away. */
@@ -403,12 +411,27 @@ static APART enum io write_blocks(struct conn *c)
 	return written(c, n, asked);
 }
 
-/* The last block, which is nearly always the only one. */
-static enum io write_block(struct conn *c, struct block *block)
+static APART enum io write_all(struct conn *c)
 {
-	size_t len = block->end - block->start;
+	enum io result = IO_OK;
+
+	while (c->out.head && result == IO_OK)
+		result = write_blocks(c);
+	return result;
+}
+
+enum io conn_write(struct conn *c)
+{
+	struct block *block = c->out.head;
+	size_t len;
 	ssize_t n;
 
+	if (!block)
+		return IO_OK;
+	if (block->next)
+		return write_all(c);
+	/* The only one, as nearly always. */
+	len = block->end - block->start;
 	do
 		n = send(c->watch.fd, block->data + block->start, len, 0);
 	while (n < 0 && errno == EINTR);
@@ -419,16 +442,6 @@ static enum io write_block(struct conn *c, struct block *block)
 	c->out.bytes = 0;
 	block_free(block);
 	return IO_OK;
-}
-
-enum io conn_write(struct conn *c)
-{
-	enum io result = IO_OK;
-
-	while (c->out.head && result == IO_OK)
-		result = c->out.head->next ? write_blocks(c) :
-			write_block(c, c->out.head);
-	return result;
 }
 
 void conn_discard(struct conn *c)

@@ -55,6 +55,7 @@ enum {
 struct block {
 	struct block *next;
 	size_t start, end, cap;
+	unsigned size;       /* which of those that are kept */
 	char data[];
 };
 

@@ -39,6 +39,14 @@ static const char *reason(int error)
 
 /* ---- parts and the queue of a conn --------------------------------------- */
 
+/* The first with time left: all behind it run out no earlier. */
+static void first_live(struct server_conn *sc, struct part *part)
+{
+	sc->live = part;
+	if (part->deadline_ms)
+		pool_expect(sc->server->pool, part->deadline_ms);
+}
+
 static inline void queue_part(struct server_conn *sc, struct part *part,
 	size_t bytes, int timeout)
 {
@@ -54,12 +62,6 @@ static inline void queue_part(struct server_conn *sc, struct part *part,
 		sc->head = part;
 	sc->tail = part;
 	sc->pending++;
-	if (sc->live)
-		return;
-	sc->live = part;
-	/* Those before one on the conn run out no later. */
-	if (timeout)
-		pool_expect(sc->server->pool, part->deadline_ms);
 }
 
 /* What the proxy itself asks. */
@@ -70,6 +72,8 @@ static void queue_own(struct server_conn *sc, enum part_kind kind, size_t bytes)
 
 	part->kind = (uint8_t)kind;
 	queue_part(sc, part, bytes, !timeout && sc->probe ? PROBE_TIMEOUT : timeout);
+	if (!sc->live)
+		first_live(sc, part);
 }
 
 static struct part *unqueue_part(struct server_conn *sc)
@@ -92,22 +96,38 @@ bool server_refuses(const struct server_conn *sc, const struct client *c)
 		sc->server->late_ms >= c->overdue_ms;
 }
 
+static void stall(struct server_conn *sc, struct client *c)
+{
+	if (c->stalled)
+		return;
+	c->stalled = sc;
+	c->next_stalled = sc->stalled;
+	sc->stalled = c;
+}
+
+/* The first of a turn has more to do, and one that finds the queue full. */
+static APART void push_apart(struct server_conn *sc, struct part *part,
+	struct client *c, bool full)
+{
+	if (!sc->live)
+		first_live(sc, part);
+	proxy_flush_later(&sc->conn);
+	if (full && c)
+		stall(sc, c);
+}
+
 void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 	struct client *c)
 {
 	struct server *s = sc->server;
 	const struct conf_pool *conf = s->pool->conf;
+	bool full = sc->conn.out.bytes > (size_t)conf->server_max_queue;
 
 	queue_part(sc, part, bytes, conf->timeout);
 	s->stats->requests++;
 	s->stats->request_bytes += bytes;
-	proxy_flush_later(&sc->conn);
-	if (sc->conn.out.bytes > (size_t)conf->server_max_queue && c &&
-	    !c->stalled) {
-		c->stalled = sc;
-		c->next_stalled = sc->stalled;
-		sc->stalled = c;
-	}
+	if (!sc->live || !sc->conn.flushing || full)
+		push_apart(sc, part, c, full);
 }
 
 static void wake_stalled(struct server_conn *sc)
