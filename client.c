@@ -20,7 +20,6 @@ enum {
 	ACCEPT_RETRY = 100,        /* ms until a failed accept is tried again */
 	AHEAD = 4,                 /* clients more than another worker has, */
 	AHEAD_WAIT = 2,            /* ms left to that one for the next client */
-	FIRST_LARGEST = 16 * 1024, /* what the first replies are taken for */
 	REPLY_COST = 64,           /* bytes a reply costs beside its own */
 	FIRST_WINDOW = 10,         /* requests under way while nothing is known */
 	WINDOW_GROWTH = 4,         /* small replies that allow one more */
@@ -193,18 +192,6 @@ static bool has_room(const struct client *c)
 	return !c->stalled && unread < (size_t)c->pool->conf->client_max_unread &&
 		c->pending < FIRST_WINDOW + c->small / WINDOW_GROWTH &&
 		c->pending < (uint32_t)c->pool->conf->client_max_requests;
-}
-
-void client_note_reply(struct client *c, size_t len)
-{
-	if (len >= LARGE)
-		c->small = 0;
-	else if (c->small < UINT32_MAX)
-		c->small++;
-	if (len > c->largest || c->largest == FIRST_LARGEST)
-		c->largest = len;
-	else
-		c->largest -= (c->largest - len) >> 3;
 }
 
 /* No reply came in time, or will come. Those behind must not wait as long one

@@ -486,6 +486,16 @@ bytes_are(const char *bytes, const char *upper, size_t len)
 	return true;
 }
 
+/* Names are so short that a call of memcmp costs more. */
+static bool
+bytes_equal(const char *a, const char *b, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (a[i] != b[i])
+			return false;
+	return true;
+}
+
 static bool
 word_is(const struct arg *word, const char *upper)
 {
@@ -760,7 +770,7 @@ mc_command_find(const char *name, size_t len)
 	slot = name_slot(name, len, MC_BITS);
 	while (index_mc[slot]) {
 		cmd = &mc_commands[index_mc[slot] - 1];
-		if (cmd->len == len && memcmp(cmd->name, name, len) == 0)
+		if (cmd->len == len && bytes_equal(cmd->name, name, len))
 			return cmd;
 		slot = slot_next(slot, MC_BITS);
 	}

@@ -272,17 +272,21 @@ static inline uint32_t fnv1(const char *key, size_t len,
 	return h;
 }
 
-/* Four bytes a turn: the default hash is computed for every request. */
+/* Eight bytes a turn: the default hash is computed for every request. */
 static inline uint32_t fnv1a(const char *key, size_t len,
 	uint32_t h, uint32_t prime)
 {
 	const signed char *p = (const signed char *)key;
 
-	for (; len >= 4; len -= 4, p += 4) {
+	for (; len >= 8; len -= 8, p += 8) {
 		h = (h ^ sign_extended(p[0])) * prime;
 		h = (h ^ sign_extended(p[1])) * prime;
 		h = (h ^ sign_extended(p[2])) * prime;
 		h = (h ^ sign_extended(p[3])) * prime;
+		h = (h ^ sign_extended(p[4])) * prime;
+		h = (h ^ sign_extended(p[5])) * prime;
+		h = (h ^ sign_extended(p[6])) * prime;
+		h = (h ^ sign_extended(p[7])) * prime;
 	}
 	for (; len > 0; len--, p++)
 		h = (h ^ sign_extended(*p)) * prime;

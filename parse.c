@@ -446,14 +446,13 @@ static APART enum parse_result reply_element(struct parse *p, const char *data,
 	return reply_line(p, data, len, length);
 }
 
-enum parse_result redis_reply(struct parse *p, const char *data, size_t len)
+static APART enum parse_result any_reply(struct parse *p, const char *data,
+	size_t len)
 {
 	bool first = p->pos == 0;
 
-	if (first) {
+	if (first)
 		p->left = 1;
-		p->type = REPLY_BULK;
-	}
 	for (;;) {
 		size_t pos = p->pos, length;
 		uint64_t left = p->left;
@@ -467,7 +466,6 @@ enum parse_result redis_reply(struct parse *p, const char *data, size_t len)
 				break;
 			pos += length;
 		}
-		first = first && pos == 0;
 		p->pos = pos;
 		p->left = left;
 		if (!left)
@@ -486,8 +484,47 @@ enum parse_result redis_reply(struct parse *p, const char *data, size_t len)
 	}
 }
 
-size_t memcached_words(const char *data, size_t len, struct arg *argv,
-	size_t room)
+enum parse_result redis_reply(struct parse *p, const char *data, size_t len)
+{
+	struct arg text;
+	size_t length = p->pos ? 0 : plain_bulk(data, len, &text);
+
+	if (!length)
+		return any_reply(p, data, len);
+	p->pos = length;
+	p->type = REPLY_BULK;
+	return PARSE_DONE;
+}
+
+/* Eight bytes at once, one of them a control byte? One below 0x20 borrows, and
+ * 0x7f becomes 0, which does too. */
+static inline bool has_control(const char *s)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	uint64_t x, y;
+
+	memcpy(&x, s, 8);
+	y = x ^ ones * 0x7f;
+	return (((x - ones * 0x20) & ~x) | ((y - ones) & ~y)) & tops;
+}
+
+static bool line_has_control(const char *s, const char *end)
+{
+	char few[8] = "        ";
+	bool found = false;
+
+	if (end - s < 8) {
+		memcpy(few, s, (size_t)(end - s));
+		return has_control(few);
+	}
+	for (; end - s > 8; s += 8)
+		found |= has_control(s);
+	return found || has_control(end - 8);
+}
+
+/* The words of a line, which are parted by spaces only. */
+static size_t split_words(const char *data, size_t len, struct arg *argv,
+	size_t room, bool *control)
 {
 	const char *s = data, *end = data + len;
 	size_t n = 0;
@@ -496,8 +533,10 @@ size_t memcached_words(const char *data, size_t len, struct arg *argv,
 		end--;
 	if (end > s && end[-1] == '\r')
 		end--;
+	*control = line_has_control(s, end);
 	for (;;) {
 		const char *stop;
+
 		while (s < end && *s == ' ')
 			s++;
 		if (s == end)
@@ -514,6 +553,14 @@ size_t memcached_words(const char *data, size_t len, struct arg *argv,
 	}
 }
 
+size_t memcached_words(const char *data, size_t len, struct arg *argv,
+	size_t room)
+{
+	bool control;
+
+	return split_words(data, len, argv, room, &control);
+}
+
 enum parse_result memcached_line(struct parse *p, const char *data, size_t len,
 	struct arg *argv, size_t room)
 {
@@ -524,44 +571,51 @@ enum parse_result memcached_line(struct parse *p, const char *data, size_t len,
 	if (!length)
 		return more(p, len + 1);
 	p->pos = length;
-	p->argc = memcached_words(data, length, argv, room);
+	p->argc = split_words(data, length, argv, room, &p->control);
 	return PARSE_DONE;
 }
 
-static bool starts(const char *s, size_t len, const char *word)
+static inline bool begins(const char *s, size_t len, const char *word, size_t n)
 {
-	size_t n = strlen(word);
+	return len >= n && memcmp(s, word, n) == 0;
+}
 
-	return len >= n && memcmp(s, word, n) == 0 &&
-		(len == n || s[n] == ' ' || s[n] == '\r' || s[n] == '\n');
+/* The same, and the word ends there. */
+static inline bool starts(const char *s, size_t len, const char *word, size_t n)
+{
+	return begins(s, len, word, n) && (len == n || s[n] == ' ' ||
+		s[n] == '\r' || s[n] == '\n');
 }
 
 /* The words a one-line reply may begin with. CLIENT_ERROR and its like carry
  * any text, and so do the replies of the meta commands. */
 static const struct {
 	const char *word;
-	enum reply_type type;
+	uint8_t len;
+	uint8_t type; /* enum reply_type */
 	bool text;
 } reply_words[] = {
-	{ "STORED", REPLY_STATUS, false },
-	{ "NOT_STORED", REPLY_STATUS, false },
-	{ "EXISTS", REPLY_STATUS, false },
-	{ "NOT_FOUND", REPLY_STATUS, false },
-	{ "DELETED", REPLY_STATUS, false },
-	{ "TOUCHED", REPLY_STATUS, false },
-	{ "OK", REPLY_STATUS, false },
-	{ "RESET", REPLY_STATUS, false },
-	{ "VERSION", REPLY_STATUS, true },
-	{ "ERROR", REPLY_ERROR, true },
-	{ "CLIENT_ERROR", REPLY_ERROR, true },
-	{ "SERVER_ERROR", REPLY_ERROR, true },
-	{ "HD", REPLY_META, true },
-	{ "EN", REPLY_META, true },
-	{ "NF", REPLY_META, true },
-	{ "NS", REPLY_META, true },
-	{ "EX", REPLY_META, true },
-	{ "MN", REPLY_META, true },
-	{ "ME", REPLY_META, true },
+#define WORD(word) word, sizeof(word) - 1
+	{ WORD("STORED"), REPLY_STATUS, false },
+	{ WORD("NOT_STORED"), REPLY_STATUS, false },
+	{ WORD("EXISTS"), REPLY_STATUS, false },
+	{ WORD("NOT_FOUND"), REPLY_STATUS, false },
+	{ WORD("DELETED"), REPLY_STATUS, false },
+	{ WORD("TOUCHED"), REPLY_STATUS, false },
+	{ WORD("OK"), REPLY_STATUS, false },
+	{ WORD("RESET"), REPLY_STATUS, false },
+	{ WORD("VERSION"), REPLY_STATUS, true },
+	{ WORD("ERROR"), REPLY_ERROR, true },
+	{ WORD("CLIENT_ERROR"), REPLY_ERROR, true },
+	{ WORD("SERVER_ERROR"), REPLY_ERROR, true },
+	{ WORD("HD"), REPLY_META, true },
+	{ WORD("EN"), REPLY_META, true },
+	{ WORD("NF"), REPLY_META, true },
+	{ WORD("NS"), REPLY_META, true },
+	{ WORD("EX"), REPLY_META, true },
+	{ WORD("MN"), REPLY_META, true },
+	{ WORD("ME"), REPLY_META, true },
+#undef WORD
 };
 
 static bool only_blanks(const char *s, const char *end)
@@ -572,17 +626,18 @@ static bool only_blanks(const char *s, const char *end)
 	return true;
 }
 
-static enum parse_result one_line(struct parse *p, const char *s, size_t length)
+static APART enum parse_result one_line(struct parse *p, const char *s, size_t length)
 {
 	size_t count = sizeof(reply_words) / sizeof(reply_words[0]);
 	size_t digits = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		const char *word = reply_words[i].word;
-		if (*s != *word || !starts(s, length, word))
+		size_t n = reply_words[i].len;
+
+		if (*s != *word || !starts(s, length, word, n))
 			continue;
-		if (!reply_words[i].text &&
-		    !only_blanks(s + strlen(word), s + length))
+		if (!reply_words[i].text && !only_blanks(s + n, s + length))
 			break;
 		p->type = reply_words[i].type;
 		return PARSE_DONE;
@@ -596,115 +651,142 @@ static enum parse_result one_line(struct parse *p, const char *s, size_t length)
 	return bad(p, "reply of no known kind");
 }
 
-/* The word-th word of a line, as a length of data; false if it is none. */
-static bool data_length(const char *line, size_t length, unsigned word,
+/* The length of data that is the word behind `skip` others; false if it is none.
+ * At s, before `end`, stands what parts the words. */
+static inline bool data_length(const char *s, const char *end, unsigned skip,
 	uint64_t *value)
 {
-	const char *s = line, *end = line + length;
+	const char *digits;
 	uint64_t n = 0;
-	unsigned digits = 0;
 
-	while (word--) {
+	for (;;) {
+		do
+			s++;
+		while (s < end && *s == ' ');
+		if (!skip--)
+			break;
 		s = memchr(s, ' ', (size_t)(end - s));
 		if (!s)
 			return false;
-		while (s < end && *s == ' ')
-			s++;
 	}
-	for (; s < end && *s >= '0' && *s <= '9'; s++) {
-		if (++digits > 10)
-			return false;
+	digits = s;
+	for (; s < end && *s >= '0' && *s <= '9'; s++)
 		n = n * 10 + (uint64_t)(*s - '0');
-	}
-	if (!digits || n > PARSE_MAX_BULK || (s < end && !is_blank(*s)))
+	if (s == digits || s - digits > 10 || n > PARSE_MAX_BULK ||
+	    (s < end && !is_blank(*s)))
 		return false;
 	*value = n;
 	return true;
 }
 
-/* A line with a block of data behind it: VALUE key flags bytes [cas], or
- * VA bytes flags*. Moves pos behind the block. */
-static enum parse_result data_block(struct parse *p, const char *data,
-	size_t len, size_t length, unsigned word)
+/* The block of data behind a line, which has its length in a word behind `skip`
+ * others from `words` on: VALUE key flags bytes [cas], or VA bytes flags*. Moves
+ * pos behind it. */
+static inline enum parse_result data_block(struct parse *p, const char *data,
+	size_t len, size_t length, size_t words, unsigned skip)
 {
 	const char *s = data + p->pos;
 	uint64_t bytes = 0;
 	size_t next;
 
-	if (length > MAX_VALUE_LINE || !data_length(s, length, word, &bytes))
+	if (length > MAX_VALUE_LINE ||
+	    !data_length(s + words, s + length, skip, &bytes))
 		return bad(p, "bad length of a value in a reply");
 	next = p->pos + length + (size_t)bytes + 2;
 	if (next > len)
 		return more(p, next);
-	if (data[next - 2] != '\r' || data[next - 1] != '\n')
+	if (!is_end(data + next - 2))
 		return bad(p, "value in a reply without CR LF behind it");
 	p->pos = next;
 	return PARSE_DONE;
+}
+
+/* A line that is no VALUE, nor a plain END. */
+static APART enum parse_result other_line(struct parse *p, const char *data,
+	size_t len, size_t length, bool *again)
+{
+	const char *s = data + p->pos;
+	bool first = p->pos == 0;
+	enum parse_result result;
+
+	if (first && starts(s, length, "VA", 2)) {
+		p->type = REPLY_META;
+		return data_block(p, data, len, length, 2, 0);
+	}
+	if (starts(s, length, "STAT", 4) && (first || p->type == REPLY_STATS)) {
+		p->type = REPLY_STATS;
+		p->pos += length;
+		*again = true;
+		return PARSE_DONE;
+	}
+	if (starts(s, length, "END", 3) && only_blanks(s + 3, s + length)) {
+		if (first)
+			p->type = REPLY_VALUES;
+		p->pos += length;
+		return PARSE_DONE;
+	}
+	result = one_line(p, s, length);
+	if (result == PARSE_DONE && !first && p->type != REPLY_ERROR)
+		return bad(p, "line that does not belong between values");
+	p->pos += length;
+	return result;
 }
 
 enum parse_result memcached_reply(struct parse *p, const char *data, size_t len)
 {
 	for (;;) {
 		const char *s = data + p->pos;
-		size_t length = line_length(p, data, len);
-		bool first = p->pos == 0;
+		bool first = p->pos == 0, again = false;
 		enum parse_result result;
+		size_t length;
 
+		if (begins(s, len - p->pos, "END\r\n", 5)) {
+			if (first)
+				p->type = REPLY_VALUES;
+			p->pos += 5;
+			return PARSE_DONE;
+		}
+		length = line_length(p, data, len);
 		if (length > PARSE_MAX_LINE ||
 		    (!length && len - p->pos > PARSE_MAX_LINE))
 			return bad(p, "reply line too long");
 		if (!length)
 			return more(p, len + 1);
-		if (*s == 'V' && starts(s, length, "VALUE") &&
+		if (starts(s, length, "VALUE", 5) &&
 		    (first || p->type == REPLY_VALUES)) {
 			p->type = REPLY_VALUES;
-			result = data_block(p, data, len, length, 3);
-			if (result != PARSE_DONE)
-				return result;
-			continue;
+			result = data_block(p, data, len, length, 5, 2);
+			again = true;
+		} else {
+			result = other_line(p, data, len, length, &again);
 		}
-		if (first && *s == 'V' && starts(s, length, "VA")) {
-			p->type = REPLY_META;
-			return data_block(p, data, len, length, 1);
-		}
-		if (*s == 'S' && starts(s, length, "STAT") &&
-		    (first || p->type == REPLY_STATS)) {
-			p->type = REPLY_STATS;
-			p->pos += length;
-			continue;
-		}
-		if (*s == 'E' && starts(s, length, "END") &&
-		    only_blanks(s + 3, s + length)) {
-			if (first)
-				p->type = REPLY_VALUES;
-			p->pos += length;
-			return PARSE_DONE;
-		}
-		result = one_line(p, s, length);
-		if (result == PARSE_DONE && !first && p->type != REPLY_ERROR)
-			return bad(p, "line that does not belong between values");
-		p->pos += length;
-		return result;
+		if (result != PARSE_DONE || !again)
+			return result;
 	}
 }
 
 bool memcached_value(const char *data, size_t len, size_t *pos,
 	struct arg *key, struct arg *item)
 {
-	struct parse p = { .type = REPLY_VALUES };
-	const char *s = data + *pos;
-	struct arg words[2];
+	struct parse p = { .pos = *pos };
+	const char *s = data + *pos, *name = s + 5, *stop;
 	size_t length;
 
-	if (!starts(s, len - *pos, "VALUE"))
+	if (!begins(s, len - *pos, "VALUE ", 6))
 		return false;
-	length = line_length(&p, s, len - *pos);
-	if (!length || memcached_words(s, length, words, 2) < 2 ||
-	    data_block(&p, s, len - *pos, length, 3) != PARSE_DONE)
+	length = line_length(&p, data, len);
+	if (!length)
 		return false;
-	*key = words[1];
+	while (*name == ' ')
+		name++;
+	stop = memchr(name, ' ', (size_t)(s + length - name));
+	if (!stop || data_block(&p, data, len, length, (size_t)(stop - s), 1) !=
+	    PARSE_DONE)
+		return false;
+	key->ptr = name;
+	key->len = (size_t)(stop - name);
 	item->ptr = s;
-	item->len = p.pos;
-	*pos += p.pos;
+	item->len = p.pos - *pos;
+	*pos = p.pos;
 	return true;
 }

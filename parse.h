@@ -60,6 +60,7 @@ struct parse {
 	uint8_t type;      /* of a reply: enum reply_type */
 	bool resumed;
 	bool is_inline;    /* the request was not an array: it must be encoded anew */
+	bool control;      /* memcached: a word of the request has a control byte */
 	char got;          /* PARSE_BAD: the byte that was not expected, or NUL */
 	const char *error; /* PARSE_BAD: a sentence, up to the byte if any */
 };

@@ -261,6 +261,10 @@ struct request {
 
 /* ---- client.c: accept, read, limits, write, close ----------------------- */
 
+enum {
+	FIRST_LARGEST = 16384,   /* what the first replies are taken for */
+};
+
 struct client {
 	struct conn conn;        /* first */
 	struct pool *pool;
@@ -503,9 +507,6 @@ void server_reconfigure(struct server *s, uint32_t index,
 	const struct conf_pool *old);
 /* Take no new requests; free it when s->conns is NULL. */
 void server_leave(struct server *s);
-/* The conn for a key's hash, opened if need be. Never NULL; one that cannot be
- * opened fails its parts at the end of the turn. */
-struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3);
 /* A request of this client for this conn would not be answered in time, counting
  * what it has waited already. Fail it instead of forwarding it. */
 bool server_refuses(const struct server_conn *sc, const struct client *c);
@@ -577,6 +578,19 @@ struct pool {
 	struct pool_stats *stats;
 };
 
+/* The conn for a key's hash, opened if need be. Never NULL; one that cannot be
+ * opened fails its parts at the end of the turn. */
+struct server_conn *server_conn_open(struct server *s, unsigned slot, bool resp3);
+static inline struct server_conn *server_conn_for(struct server *s,
+	uint32_t hash, bool resp3)
+{
+	unsigned count = (unsigned)s->pool->conf->server_connections;
+	/* By key: requests for one key stay in order. */
+	unsigned slot = (count > 1 ? hash % count : 0) + (resp3 ? count : 0);
+
+	return s->slots[slot] ? s->slots[slot] :
+		server_conn_open(s, slot, resp3);
+}
 /* A pool with its ring; no socket is open yet. The configuration is taken. */
 struct pool *pool_new(struct conf_pool *conf);
 void pool_free(struct pool *pool);

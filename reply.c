@@ -295,6 +295,18 @@ void part_fail(struct part *part, const char *why)
 		request_fail(r, why);
 }
 
+void client_note_reply(struct client *c, size_t len)
+{
+	if (len >= LARGE)
+		c->small = 0;
+	else if (c->small < UINT32_MAX)
+		c->small++;
+	if (len > c->largest || c->largest == FIRST_LARGEST)
+		c->largest = len;
+	else
+		c->largest -= (c->largest - len) >> 3;
+}
+
 bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 	size_t len)
 {

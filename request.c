@@ -491,41 +491,11 @@ static bool parse_redis(struct client *c, char *data, size_t len)
 
 /* ---- memcached ---------------------------------------------------------------------- */
 
-/* What may stand in a key: a control byte would end the line at the server,
- * and what follows would be a command of its own. */
-static bool good_word(const struct arg *key)
+/* A control byte in a word would end the line at the server, as a NUL does, and
+ * what follows would be a command of its own: no such line is sent. */
+static bool good_key(const struct client *c, const struct arg *key)
 {
-	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
-	const char *s = key->ptr;
-	size_t left = key->len;
-	uint64_t x, bad = 0;
-
-	/* Eight bytes at once, 3 % of a get: a byte below 0x21 borrows, and 0x7f
-	 * becomes 0, which does too. */
-	for (; left >= 8; left -= 8, s += 8) {
-		memcpy(&x, s, 8);
-		bad |= (x - ones * 0x21) & ~x & tops;
-		x ^= ones * 0x7f;
-		bad |= (x - ones) & ~x & tops;
-	}
-	for (; left; left--, s++)
-		bad |= (unsigned char)*s <= 0x20 || *s == 0x7f;
-	return bad == 0;
-}
-
-static bool good_key(const struct arg *key)
-{
-	return key->len <= MEMCACHED_MAX_KEY && good_word(key);
-}
-
-/* memcached takes a NUL for the end of a line: what it would not see must not
- * be sent. */
-static bool good_words(const struct arg *argv, size_t argc)
-{
-	for (size_t i = 0; i < argc; i++)
-		if (!good_word(&argv[i]))
-			return false;
-	return true;
+	return key->len <= MEMCACHED_MAX_KEY && !c->parse.control;
 }
 
 static bool is_noreply(const struct arg *word)
@@ -572,7 +542,7 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	uint64_t bytes;
 
 	if (!parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes) ||
-	    !good_key(&argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
+	    !good_key(c, &argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
 	    !is_number(&argv[3], INT32_MAX, true) ||
 	    (mc->kind == MC_CAS && !is_number(&argv[5], UINT64_MAX, false))) {
 		refuse_store(c, line, bad_format, length, quiet);
@@ -617,7 +587,7 @@ static void mc_line(struct client *c, const struct mc_command *mc,
 	size_t line = c->parse.pos;
 	struct arg pieces[2];
 
-	if (!good_key(&argv[1])) {
+	if (!good_key(c, &argv[1])) {
 		answer_text(c, bad_format);
 		conn_consume(&c->conn, line);
 		return;
@@ -640,7 +610,7 @@ static void mc_get(struct client *c, const struct mc_command *mc,
 	size_t line = c->parse.pos, first = mc->kind == MC_GAT ? 2 : 1;
 
 	for (size_t i = first; i < argc; i++) {
-		if (good_key(&argv[i]))
+		if (good_key(c, &argv[i]))
 			continue;
 		answer_text(c, bad_format);
 		conn_consume(&c->conn, line);
@@ -709,7 +679,7 @@ static bool mc_meta(struct client *c, const struct mc_command *mc,
 	struct arg key = argv[1], pieces[2];
 	uint64_t bytes = 0;
 
-	if (!good_key(&key) || argc < flags ||
+	if (!good_key(c, &key) || argc < flags ||
 	    (set && !parse_number(argv[2].ptr, argv[2].len, UINT32_MAX, &bytes))) {
 		static const struct arg none = { "", 0 };
 		refuse_store(c, total, bad_format, argc > 2 && set ? &argv[2] :
@@ -780,7 +750,7 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	if (mc && mc->can_noreply && argc > mc->min_words &&
 	    is_noreply(&argv[argc - 1]))
 		words--;
-	if (mc && conf_command(c->pool->conf, argv[0].ptr, argv[0].len))
+	if (mc && c->pool->conf->ncommands && conf_command(c->pool->conf, argv[0].ptr, argv[0].len))
 		mc = NULL;
 	if (!mc || words < mc->min_words ||
 	    (mc->max_words && words > mc->max_words)) {
@@ -796,8 +766,8 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 		conn_consume(&c->conn, line);
 		return true;
 	}
-	/* Those of the others are looked at as keys. */
-	if (mc->kind != MC_GET && mc->kind != MC_GAT && !good_words(argv, argc)) {
+	/* Those look at their keys themselves. */
+	if (c->parse.control && mc->kind != MC_GET && mc->kind != MC_GAT) {
 		static const struct arg none = { "", 0 };
 		bool store = mc->kind == MC_STORE || mc->kind == MC_CAS;
 		refuse_store(c, line, bad_format, store ? &argv[4] :

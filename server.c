@@ -519,17 +519,11 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 			proxy.loop.now_ms + (uint64_t)again, refresh);
 }
 
-struct server_conn *server_conn_for(struct server *s, uint32_t hash, bool resp3)
+struct server_conn *server_conn_open(struct server *s, unsigned slot, bool resp3)
 {
-	unsigned count = (unsigned)s->pool->conf->server_connections;
-	/* By key: requests for one key stay in order. */
-	unsigned i = (count > 1 ? hash % count : 0) + (resp3 ? count : 0);
-	struct server_conn *sc = s->slots[i];
+	struct server_conn *sc = server_conn_new(s, resp3, false);
 
-	if (sc)
-		return sc;
-	sc = server_conn_new(s, resp3, false);
-	sc->place = &s->slots[i];
+	sc->place = &s->slots[slot];
 	*sc->place = sc;
 	server_open(sc);
 	return sc;
