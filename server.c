@@ -589,10 +589,14 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 			shown, data);
 		return false;
 	}
-	if (kind == PART_PROBE)
+	if (kind == PART_PROBE) {
 		server_return(sc->server);
-	else if (!greeting_left(sc))
+	} else if (!greeting_left(sc)) {
+		/* What is not all sent cannot have been answered. */
+		if (sc->greeting.head)
+			return false;
 		server_conn_ready(sc);
+	}
 	return true;
 }
 
@@ -720,20 +724,26 @@ void server_ready(struct server_conn *sc, unsigned events)
 		server_read(sc);
 }
 
-/* The greeting is short and the socket new: one write takes it. */
-static bool flush_greeting(struct server_conn *sc)
+/* Greeting and traffic have a queue each, but only one may be sent at a time. */
+static void flush_greeting(struct server_conn *sc)
 {
 	struct queue traffic = sc->conn.out;
 	enum io result;
 
+	if (sc->conn.blocked)
+		return;
 	sc->conn.out = sc->greeting;
 	result = conn_write(&sc->conn);
 	sc->greeting = sc->conn.out;
 	sc->conn.out = traffic;
-	if (result == IO_OK)
-		return true;
-	server_conn_fail(sc, result == IO_ERROR ? sc->conn.error : EAGAIN);
-	return false;
+	if (result == IO_ERROR) {
+		server_conn_fail(sc, sc->conn.error);
+		return;
+	}
+	sc->conn.blocked = result == IO_AGAIN;
+	if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
+	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
+		server_conn_fail(sc, errno);
 }
 
 /* For the log: these have now been written. */
