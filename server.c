@@ -209,7 +209,8 @@ static void server_failure(struct server *s)
 static bool is_ours(int error)
 {
 	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
-		error == ENOMEM || error == EADDRNOTAVAIL;
+		error == ENOMEM || error == EADDRNOTAVAIL ||
+		error == ENOSPC; /* in epoll's set */
 }
 
 static void server_return(struct server *s)
