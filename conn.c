@@ -47,10 +47,13 @@ static unsigned spare_size(size_t cap)
 	return size;
 }
 
+/* NULL: there is no memory for it. */
 static APART struct block *block_make(size_t cap, unsigned size)
 {
-	struct block *block = xmalloc(sizeof(*block) + cap);
+	struct block *block = malloc(sizeof(*block) + cap);
 
+	if (!block)
+		return NULL;
 	block->cap = cap;
 	block->size = size;
 	block->next = NULL;
@@ -58,6 +61,7 @@ static APART struct block *block_make(size_t cap, unsigned size)
 	return block;
 }
 
+/* The same. */
 static inline struct block *block_of_size(unsigned size)
 {
 	struct block *block = spares[size].list;
@@ -72,12 +76,30 @@ static inline struct block *block_of_size(unsigned size)
 	return block;
 }
 
-struct block *block_new(size_t cap)
+struct block *block_try(size_t cap)
 {
 	unsigned size = cap < BLOCK_SIZE ? SPARE_SIZES : spare_size(cap);
 
 	return size < SPARE_SIZES ? block_of_size(size) :
 		block_make(cap, SPARE_SIZES);
+}
+
+struct block *block_new(size_t cap)
+{
+	struct block *block = block_try(cap);
+
+	if (!block)
+		out_of_memory();
+	return block;
+}
+
+static inline struct block *small_block(void)
+{
+	struct block *block = block_of_size(0);
+
+	if (!block)
+		out_of_memory();
+	return block;
 }
 
 void block_free(struct block *block)
@@ -135,7 +157,7 @@ static APART void put_many(struct queue *q, const char *from, size_t len)
 		size_t n;
 
 		if (!q->tail || q->tail->end == q->tail->cap)
-			queue_add(q, block_of_size(0));
+			queue_add(q, small_block());
 		n = q->tail->cap - q->tail->end;
 		if (n > len)
 			n = len;
@@ -155,7 +177,7 @@ void queue_put_blocks(struct queue *q, const void *data, size_t len)
 		put_many(q, data, len);
 		return;
 	}
-	block = block_of_size(0);
+	block = small_block();
 	block->end = len;
 	q->head = q->tail = block;
 	memcpy(block->data, data, len);
@@ -191,8 +213,9 @@ static void queue_drop(struct queue *q, size_t n)
 
 /* Room in c->in for the message that is being received: all of it when its
  * length is known, but no more than twice what has come, so that a length that
- * is only announced costs nothing. */
-static void make_room(struct conn *c, size_t need)
+ * is only announced costs nothing. False: there is no memory for one so large,
+ * which is the end of the conn, and of nobody else's. */
+static bool make_room(struct conn *c, size_t need)
 {
 	struct block *in = c->in, *larger;
 	size_t have = in->end - in->start, cap;
@@ -206,11 +229,14 @@ static void make_room(struct conn *c, size_t need)
 	if (cap > have * 2 + READ_SIZE)
 		cap = have * 2 + READ_SIZE;
 	if (cap <= in->cap)
-		return;
-	larger = xrealloc(in, sizeof(*larger) + cap);
+		return true;
+	larger = realloc(in, sizeof(*larger) + cap);
+	if (!larger)
+		return false;
 	larger->cap = cap;
 	larger->size = SPARE_SIZES;
 	c->in = larger;
+	return true;
 }
 
 /* No bytes have come: why. */
@@ -244,9 +270,11 @@ static APART enum io read_more(struct conn *c)
 	enum io result;
 
 	if (kept >= LARGE || c->need > READ_SIZE) {
-		if (c->need > c->in->cap - c->in->start ||
-		    c->in->end == c->in->cap)
-			make_room(c, c->need);
+		if ((c->need > c->in->cap - c->in->start ||
+		    c->in->end == c->in->cap) && !make_room(c, c->need)) {
+			c->error = ENOMEM;
+			return IO_ERROR;
+		}
 		result = read_once(c, c->in->data + c->in->end,
 			c->in->cap - c->in->end, &got);
 		c->in->end += got;

@@ -90,6 +90,8 @@ struct conn {
 
 /* Memory for blocks, kept between turns and given back when idle. */
 struct block *block_new(size_t cap);
+/* The same for as much as peers like: NULL if there is no memory for it. */
+struct block *block_try(size_t cap);
 void block_free(struct block *block);
 /* Give back what no turn needed lately. */
 void blocks_trim(void);

@@ -522,8 +522,10 @@ static void append(struct block *block, const char *bytes, size_t len)
 
 static struct block *array_start(size_t count, size_t room)
 {
-	struct block *block = block_new(room + 32);
+	struct block *block = block_try(room + 32);
 
+	if (!block)
+		return NULL;
 	block->data[block->end++] = '*';
 	block->end += format_number(block->data + block->end, count);
 	append(block, "\r\n", 2);
@@ -545,16 +547,18 @@ static size_t *cursors(const struct split *s)
 	return xcalloc(s->nparts + 1, sizeof(size_t));
 }
 
-/* MGET: the next element of the part that has the key. NULL: some part has
- * something that is no value. */
+/* MGET: the next element of the part that has the key. */
 static struct block *join_elements(struct request *r)
 {
 	const struct split *s = r->split;
 	const char *null = r->client->resp3 ? "_\r\n" : "$-1\r\n";
-	size_t null_len = strlen(null), *at = cursors(s);
+	size_t null_len = strlen(null), *at;
 	struct block *block = array_start(s->nkeys,
 		replies_bytes(s) + s->nkeys * null_len);
 
+	if (!block)
+		return NULL;
+	at = cursors(s);
 	for (uint32_t i = 0; i < s->nparts; i++) {
 		int64_t count;
 		if (s->replies[i].type == REPLY_ARRAY)
@@ -588,9 +592,12 @@ static struct block *join_elements(struct request *r)
 static struct block *join_values(struct request *r)
 {
 	const struct split *s = r->split;
-	size_t *at = cursors(s);
-	struct block *block = block_new(replies_bytes(s) + 8);
+	struct block *block = block_try(replies_bytes(s) + 8);
+	size_t *at;
 
+	if (!block)
+		return NULL;
+	at = cursors(s);
 	for (uint32_t i = 0; i < s->nkeys; i++) {
 		uint32_t part = s->owner[i];
 		const struct reply *reply;
@@ -662,6 +669,8 @@ static struct block *join_arrays(const struct split *s)
 		total += count;
 	}
 	block = array_start((size_t)total, replies_bytes(s));
+	if (!block)
+		return NULL;
 	for (uint32_t i = 0; i < s->nparts; i++) {
 		const struct reply *reply = &s->replies[i];
 		size_t head = redis_header(reply->ptr, &count);
@@ -773,6 +782,8 @@ static const struct reply *one_for_all(const struct request *r)
 	}
 }
 
+/* NULL: some part has something that is not to be joined; or, with errno, there
+ * is no memory for as much as they are together. */
 static struct block *join_replies(struct request *r)
 {
 	struct split *s = r->split;
@@ -808,9 +819,10 @@ static void join(struct request *r)
 		request_answer(r, one->ptr, one->len);
 		return;
 	}
+	errno = EINVAL;
 	block = join_replies(r);
 	if (block)
 		request_answer_block(r, block);
 	else
-		request_fail(r, strerror(EINVAL));
+		request_fail(r, strerror(errno));
 }

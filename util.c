@@ -163,15 +163,20 @@ void log_line_limited(struct log_limit *limit, const char *file, int line,
 	errno = saved;
 }
 
-static void *checked(void *memory, size_t size)
+void out_of_memory(void)
 {
 	static const char text[] = "nutcracker: out of memory\n";
 
-	if (memory || size == 0)
-		return memory;
 	while (write(logger.fd, text, sizeof(text) - 1) < 0 && errno == EINTR)
 		continue;
 	exit(1);
+}
+
+static void *checked(void *memory, size_t size)
+{
+	if (!memory && size)
+		out_of_memory();
+	return memory;
 }
 
 void *xmalloc(size_t size)

@@ -86,6 +86,7 @@ char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t len);
 /* sprintf into memory the caller frees. */
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+_Noreturn void out_of_memory(void);
 
 /* All of text[0..len) must be ASCII digits (at least one) and the value at
  * most `max`. Returns false and leaves *value alone otherwise. */
