@@ -38,7 +38,7 @@ UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
 	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so \
-	$(BUILD)/bench_memcached $(BUILD)/hold
+	$(BUILD)/bench_memcached $(BUILD)/hold $(BUILD)/tour $(BUILD)/faults.so
 
 all: nutcracker
 
@@ -88,6 +88,10 @@ chaos: nutcracker $(TOOLS)
 	@BUILD=$$PWD/$(BUILD) sh tests/setup.sh
 	@BUILD=$$PWD/$(BUILD) sh tests/chaos.sh $(SECONDS)
 
+# Every allocation of a tour fails once, and every call for a descriptor.
+faults: nutcracker $(TOOLS) $(BUILD)/nutcracker-poll
+	@BUILD=$$PWD/$(BUILD) FAULTS=all VERBOSE=1 sh tests/run.sh faults
+
 # Against Debian's nutcracker and haproxy; QUICK=1 takes under a minute.
 bench: nutcracker $(TOOLS)
 	@BUILD=$$PWD/$(BUILD) sh tests/bench.sh
@@ -133,6 +137,12 @@ $(BUILD)/slow_resolver.so: tests/slow_resolver.c
 	mkdir -p $(BUILD)
 	-$(CC) $(STD) $(WARN) -fPIC -shared -o $@ tests/slow_resolver.c
 
+$(BUILD)/tour: tests/tour.c tests/bench.h
+	$(LINK) -o $@ tests/tour.c $(LDLIBS)
+$(BUILD)/faults.so: tests/faults.c
+	mkdir -p $(BUILD)
+	-$(CC) $(STD) $(WARN) -O2 -fPIC -shared -o $@ tests/faults.c
+
 install: nutcracker
 	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
 		$(DESTDIR)$(SYSCONFDIR)
@@ -150,4 +160,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize bench bench-instructions memory chaos demo install uninstall clean
+.PHONY: all static check sanitize bench bench-instructions memory chaos faults demo install uninstall clean
