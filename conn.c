@@ -722,16 +722,20 @@ const char *socket_peer(int fd)
 	static char text[INET6_ADDRSTRLEN + 16];
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
+	const struct sockaddr_in *ip4 = (const struct sockaddr_in *)&addr;
+	const struct sockaddr_in6 *ip6 = (const struct sockaddr_in6 *)&addr;
+	bool six;
 	char host[INET6_ADDRSTRLEN];
-	char port[8];
 
 	if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0)
 		return "unknown";
 	if (addr.ss_family == AF_UNIX)
 		return "unix";
-	if (getnameinfo((struct sockaddr *)&addr, len, host, sizeof(host), port,
-		sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+	six = addr.ss_family == AF_INET6;
+	if (!inet_ntop(addr.ss_family, six ? (const void *)&ip6->sin6_addr :
+		(const void *)&ip4->sin_addr, host, sizeof(host)))
 		return "unknown";
-	snprintf(text, sizeof(text), "%s:%s", host, port);
+	snprintf(text, sizeof(text), "%s:%u", host,
+		(unsigned)ntohs(six ? ip6->sin6_port : ip4->sin_port));
 	return text;
 }

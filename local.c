@@ -4,7 +4,6 @@
 #include "proxy.h"
 
 #include <ctype.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -381,6 +380,63 @@ static void answer_docs(struct client *c, const struct arg *argv, size_t argc)
 	send_text(c, &t);
 }
 
+/* Does the character fit what the pattern has next? *at moves behind that. */
+static bool glob_fits(const char **at, char c)
+{
+	const char *p = *at;
+	bool negated, found = false;
+
+	if (*p == '?') {
+		*at = p + 1;
+		return true;
+	}
+	if (*p != '[') {
+		p += *p == '\\' && p[1];
+		*at = p + (*p != '\0');
+		return *p == c;
+	}
+	negated = *++p == '^';
+	for (p += negated; *p && *p != ']'; p++) {
+		if (*p == '\\' && p[1]) {
+			found |= *++p == c;
+		} else if (p[1] == '-' && p[2]) {
+			found |= (*p <= c && c <= p[2]) || (p[2] <= c && c <= *p);
+			p += 2;
+		} else {
+			found |= *p == c;
+		}
+	}
+	*at = p + (*p != '\0');
+	return found != negated;
+}
+
+/* Patterns as Redis has them. What follows the last star is tried at each place
+ * in turn: no pattern takes longer than the product of both lengths. */
+static bool glob(const char *pattern, const char *text)
+{
+	const char *star = NULL, *from = NULL;
+
+	while (*text) {
+		const char *next = pattern;
+
+		if (*pattern == '*') {
+			star = ++pattern;
+			from = text;
+		} else if (glob_fits(&next, *text)) {
+			pattern = next;
+			text++;
+		} else if (star) {
+			pattern = star;
+			text = ++from;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
 /* Is the command one of those that COMMAND LIST FILTERBY asks for? */
 static bool list_wants(const struct command *cmd, const struct arg *by,
 	const char *what)
@@ -389,7 +445,7 @@ static bool list_wants(const struct command *cmd, const struct arg *by,
 
 	command_lower(cmd, name, sizeof(name));
 	if (is_word(by, "PATTERN"))
-		return fnmatch(what, name, 0) == 0;
+		return glob(what, name);
 	if (is_word(by, "ACLCAT"))
 		return (cmd->flags & CMD_READ && strcmp(what, "read") == 0) ||
 			(cmd->flags & CMD_WRITE && strcmp(what, "write") == 0);

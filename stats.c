@@ -7,6 +7,7 @@
 #include "proxy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,15 +155,19 @@ static uint64_t quantile(const struct server_stats *stats, uint64_t wanted)
 /* Bytes of memory in use; 0 where the system has no such file. */
 static uint64_t memory_bytes(void)
 {
-	FILE *file = fopen("/proc/self/statm", "r");
-	unsigned long long pages = 0;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	char text[128];
+	const char *second;
+	ssize_t n = -1;
 
-	if (!file)
-		return 0;
-	if (fscanf(file, "%*u %llu", &pages) != 1)
-		pages = 0;
-	fclose(file);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	text[n > 0 ? n : 0] = '\0';
+	second = strchr(text, ' ');
+	return second ? strtoull(second, NULL, 10) *
+		(uint64_t)getpagesize() : 0;
 }
 
 /* ---- what is not counted but so ----------------------------------------------- */

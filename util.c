@@ -111,8 +111,10 @@ static void write_line(const char *file, int line, const char *message)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &local);
-	n = strftime(out, sizeof(out), "[%Y-%m-%d %H:%M:%S", &local);
-	n += (size_t)snprintf(out + n, sizeof(out) - n, ".%03d] %s:%d ",
+	n = (size_t)snprintf(out, sizeof(out),
+		"[%04d-%02d-%02d %02d:%02d:%02d.%03d] %s:%d ",
+		local.tm_year + 1900, local.tm_mon + 1, local.tm_mday,
+		local.tm_hour, local.tm_min, local.tm_sec,
 		(int)(now.tv_nsec / 1000000), file, line);
 	n += escape(out + n, sizeof(out) - n - 1, message);
 	out[n++] = '\n';
