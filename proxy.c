@@ -244,6 +244,24 @@ static void print_route(struct pool *pool, const char *key, size_t len)
 	text_free(&line);
 }
 
+static void route_lines(struct pool *pool)
+{
+	struct text line = { 0 };
+	int c;
+
+	while ((c = getchar()) != EOF || line.len) {
+		char byte = (char)c;
+
+		if (c != EOF && c != '\n') {
+			text_add(&line, &byte, 1);
+			continue;
+		}
+		print_route(pool, line.ptr ? line.ptr : "", line.len);
+		line.len = 0;
+	}
+	text_free(&line);
+}
+
 /* Where keys go, from the configuration alone. */
 static int show_routes(int argc, char **argv)
 {
@@ -266,16 +284,8 @@ static int show_routes(int argc, char **argv)
 	conf_free(&conf);
 	for (int i = 0; i < argc; i++)
 		print_route(pool, argv[i], strlen(argv[i]));
-	if (argc == 0) {
-		char *line = NULL;
-		size_t room = 0;
-		ssize_t len;
-
-		while ((len = getline(&line, &room, stdin)) > 0)
-			print_route(pool, line, (size_t)len -
-				(line[len - 1] == '\n'));
-		free(line);
-	}
+	if (argc == 0)
+		route_lines(pool);
 	pool_free(pool);
 	return fflush(stdout) == 0 ? 0 : 1;
 }
