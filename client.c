@@ -25,6 +25,7 @@ enum {
 	WINDOW_GROWTH = 4,         /* small replies that allow one more */
 	DRAIN_READS = 16,          /* of a client's last words */
 	LINGER = 1000,             /* ms for the client to read the last reply */
+	FIRST_WORDS = 200,         /* ms for one that has just come, at the end */
 };
 
 /* ---- accept --------------------------------------------------------------- */
@@ -142,18 +143,8 @@ static bool is_full(const struct pool *pool)
 		(limit && counters_sum(&pool->stats->client_connections) >= limit);
 }
 
-void client_accept(struct pool *pool)
+bool client_accept(struct pool *pool, int batch)
 {
-	int batch = ACCEPT_BATCH;
-
-	if (proxy.process == PROCESS_WORKER) {
-		/* One at a time leaves some for the others. */
-		batch = 1;
-		if (is_ahead(pool)) {
-			accept_later(pool, AHEAD_WAIT);
-			return;
-		}
-	}
 	for (int i = 0; i < batch; i++) {
 		int fd = socket_accept(pool->listener.watch.fd);
 
@@ -162,16 +153,28 @@ void client_accept(struct pool *pool)
 		} else if (fd >= 0) {
 			client_new(pool, fd);
 		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			return;
+			return false;
 		} else if (errno != ECONNABORTED) {
 			log_some(LOG_ERR, "accept on '%s' failed, again in %d ms: %s",
 				pool->conf->name, ACCEPT_RETRY, strerror(errno));
 			if (errno == EMFILE || errno == ENFILE)
 				refuse_at_limit(pool);
 			accept_later(pool, ACCEPT_RETRY);
-			return;
+			return false;
 		}
 	}
+	return true;
+}
+
+void client_arrived(struct pool *pool)
+{
+	/* One at a time leaves some for the other workers. */
+	if (proxy.process != PROCESS_WORKER)
+		client_accept(pool, ACCEPT_BATCH);
+	else if (is_ahead(pool))
+		accept_later(pool, AHEAD_WAIT);
+	else
+		client_accept(pool, 1);
 }
 
 /* ---- limits ------------------------------------------------------------------ */
@@ -335,11 +338,13 @@ static void client_read(struct client *c)
 	} else {
 		c->active_ms = proxy.loop.now_ms;
 		client_parse(c);
+		if (c->draining && c->conn.watch.fd >= 0)
+			client_drain(c);
 	}
 }
 
 /* What it has sent so far is taken, if there is room for it, no more after
- * that. */
+ * that. One that has only just connected is about to ask: it may. */
 void client_drain(struct client *c)
 {
 	enum io result = IO_OK;
@@ -357,6 +362,12 @@ void client_drain(struct client *c)
 	}
 	if (c->lingering)
 		return;
+	if (!c->conn.received && result == IO_AGAIN) {
+		c->draining = true;
+		timer_set(&proxy.loop, &c->timer,
+			proxy.loop.now_ms + FIRST_WORDS, client_timer);
+		return;
+	}
 	c->eof = true;
 	if (!c->head && !c->conn.out.head && !c->paused && !c->closing) {
 		client_close(c, NULL);
@@ -400,7 +411,8 @@ static void client_timer(struct timer *timer)
 	uint64_t idle = (uint64_t)c->pool->conf->client_idle_timeout;
 
 	if (c->lingering || c->draining)
-		client_close(c, c->lingering ? NULL : "does not read its replies");
+		client_close(c, c->lingering || !c->conn.received ? NULL :
+			"does not read its replies");
 	else if (c->head || c->active_ms + idle > proxy.loop.now_ms)
 		timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
 			(c->head ? idle : c->active_ms + idle -

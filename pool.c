@@ -9,6 +9,8 @@
 
 #include "util.h"
 
+enum { DRAIN_ACCEPTS = 65536 }; /* clients taken on at the end */
+
 void pool_update_ring(struct pool *pool)
 {
 	size_t count = pool->conf->nservers;
@@ -140,6 +142,9 @@ void pool_drain(struct pool *pool)
 {
 	struct client *c, *next;
 
+	/* Who waits there would be reset. Not for ever: they may come faster. */
+	if (proxy.process != PROCESS_PARENT && pool->listener.watch.fd >= 0)
+		client_accept(pool, DRAIN_ACCEPTS);
 	stop_listening(pool);
 	for (c = pool->clients; c; c = next) {
 		next = c->next;

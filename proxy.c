@@ -687,7 +687,7 @@ static void ready(struct watch *watch, unsigned events)
 	struct conn *c = (struct conn *)watch;
 
 	switch (c->role) {
-	case ROLE_LISTENER: client_accept((struct pool *)c); break;
+	case ROLE_LISTENER: client_arrived((struct pool *)c); break;
 	case ROLE_CLIENT: client_ready((struct client *)c, events); break;
 	case ROLE_SERVER: server_ready((struct server_conn *)c, events); break;
 	case ROLE_STATS: stats_ready(c, events); break;

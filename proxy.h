@@ -295,8 +295,10 @@ struct client {
 	char *name;              /* CLIENT SETNAME */
 };
 
-/* Take what waits at the listener. */
-void client_accept(struct pool *pool);
+/* Somebody waits at the listener. */
+void client_arrived(struct pool *pool);
+/* Take so many of those at most. False: there is nobody any more. */
+bool client_accept(struct pool *pool, int batch);
 void client_ready(struct client *c, unsigned events);
 /* Have client_resume called this turn or the next: what the client waited for
  * may have come. */
