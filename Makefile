@@ -52,7 +52,8 @@ UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
 	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
 	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so \
-	$(BUILD)/bench_memcached $(BUILD)/hold $(BUILD)/tour $(BUILD)/faults.so
+	$(BUILD)/bench_memcached $(BUILD)/hold $(BUILD)/tour $(BUILD)/faults.so \
+	$(BUILD)/visit
 
 all: nutcracker
 
@@ -145,6 +146,8 @@ $(BUILD)/bench_memcached: tests/bench_memcached.c tests/bench.h
 	$(LINK) -o $@ tests/bench_memcached.c $(LDLIBS)
 $(BUILD)/hold: tests/hold.c tests/bench.h
 	$(LINK) -o $@ tests/hold.c $(LDLIBS)
+$(BUILD)/visit: tests/visit.c tests/bench.h
+	$(LINK) -o $@ tests/visit.c $(LDLIBS)
 $(BUILD)/tool: tests/tool.c
 	$(LINK) -o $@ tests/tool.c $(LDLIBS)
 $(BUILD)/fake_server: tests/fake_server.c tests/bench.h
