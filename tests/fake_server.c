@@ -16,7 +16,7 @@ static const char usage[] =
 	"  -c SEED   chop what is sent into random pieces\n"
 	"  -d MS     let each batch of requests wait before it is answered\n"
 	"  -i MS     close connections that were silent that long\n"
-	"  -a WORD   ask for this password first (redis)\n"
+	"  -a WORD   ask for this password first (redis); several are allowed\n"
 	"  -u BYTES  send this on each new connection, unasked\n"
 	"  -x RULE   for some requests do something else (several are allowed):\n"
 	"            WHEN ACTION, where WHEN is N (the Nth request, counted over\n"
@@ -114,7 +114,8 @@ static struct {
 	FILE *notes;
 	int chop;
 	long delay, idle;
-	char *password;
+	char *passwords[4];
+	size_t password_count;
 	struct bytes greeting;
 	struct rule rules[64];
 	size_t rule_count;
@@ -712,14 +713,26 @@ redis_keys(struct bytes *out, const struct word *w)
 }
 
 static void
+password_add(char *text)
+{
+	if (own.password_count == sizeof(own.passwords) / sizeof(*own.passwords))
+		die("too many passwords");
+	own.passwords[own.password_count++] = text;
+}
+
+static void
 redis_auth(struct bytes *out, struct conn *c, const struct word *w, int n)
 {
-	if (!own.password) {
+	size_t i;
+
+	if (!own.password_count) {
 		say(out, "-ERR AUTH <password> called without any password configured for the "
 			"default user. Are you sure your configuration is correct?\r\n");
 		return;
 	}
-	c->authorized = word_is(&w[n - 1], own.password);
+	c->authorized = 0;
+	for (i = 0; i < own.password_count; i++)
+		c->authorized |= word_is(&w[n - 1], own.passwords[i]);
 	say(out, c->authorized ? "+OK\r\n" :
 		"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
 }
@@ -821,7 +834,7 @@ redis_answer(struct bytes *out, struct conn *c, const struct word *w, int n)
 		say(out, "-ERR wrong number of arguments for '");
 		say(out, row->name);
 		say(out, "' command\r\n");
-	} else if (own.password && !c->authorized && row->command != AUTH) {
+	} else if (own.password_count && !c->authorized && row->command != AUTH) {
 		say(out, "-NOAUTH Authentication required.\r\n");
 	} else if (row->kind < 0 || !wrong_kind(out, entry_find(&w[1]), (enum kind)row->kind)) {
 		redis_run(out, c, row->command, w, n);
@@ -1597,7 +1610,7 @@ options_read(int argc, char **argv)
 			break;
 		case 'd': own.delay = number(optarg); break;
 		case 'i': own.idle = number(optarg); break;
-		case 'a': own.password = optarg; break;
+		case 'a': password_add(optarg); break;
 		case 'u': bytes_unescape(&own.greeting, optarg); break;
 		case 'x': rule_parse(optarg); break;
 		default: protocol = 0; optind = argc;

@@ -180,6 +180,7 @@ static int64_t last_progress;
 static int64_t calm_at;
 static bool stopping;
 static bool stuck;
+static volatile sig_atomic_t told; /* by SIGTERM, to stop */
 
 static void *
 grow(void *ptr, size_t size)
@@ -1842,7 +1843,7 @@ usage(void)
 	    "  -n N          requests in all (10000; 0: until -t is over)\n"
 	    "  -s BYTES      largest value (1000)\n"
 	    "  -P N          deepest pipeline (16)\n"
-	    "  -t SECONDS    no new requests after that (300)\n"
+	    "  -t SECONDS    no new requests after that, or after SIGTERM (300)\n"
 	    "  -calm SECONDS the last ones of -t; no errors then, not even with -errors\n"
 	    "  -pause MS     between replies and the next requests, on average\n"
 	    "  -max MS       no reply may take longer\n"
@@ -2056,9 +2057,16 @@ conn_init(struct conn *c, int id)
 		key_clear(&c->key[i]);
 }
 
+static void
+on_term(int signal_number)
+{
+	told = signal_number;
+}
+
 int
 main(int argc, char **argv)
 {
+	struct sigaction action;
 	struct conn *conns;
 	struct pollfd *fds;
 	char prefix[32];
@@ -2068,6 +2076,9 @@ main(int argc, char **argv)
 	(void)argc;
 	options(argv);
 	signal(SIGPIPE, SIG_IGN);
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_term;
+	sigaction(SIGTERM, &action, NULL);
 	start = last_progress = now = now_ms();
 	calm_at = opt.calm > 0 ? start + (int64_t)(opt.seconds - opt.calm) * 1000 :
 	    INT64_MAX;
@@ -2087,7 +2098,7 @@ main(int argc, char **argv)
 		conn_init(&conns[i], i);
 	while (!finished(conns)) {
 		turn(conns, fds);
-		if (now - start > (int64_t)opt.seconds * 1000)
+		if (told || now - start > (int64_t)opt.seconds * 1000)
 			stopping = true;
 		if (now - last_progress > (int64_t)opt.wait * 1000)
 			give_up(conns);
