@@ -26,7 +26,7 @@ enum {
 };
 
 /* What a figure is, for Prometheus. */
-enum kind { COUNTER, GAUGE };
+enum kind { COUNTER, GAUGE, MICROSECONDS /* a gauge, shown in seconds */ };
 
 struct counter {
 	const char *name, *meaning;
@@ -41,6 +41,9 @@ struct counter {
 	{ #name, meaning, offsetof(struct server_stats, name), kind, NULL }
 #define SERVER_AS(name, kind, metric, meaning) \
 	{ #name, meaning, offsetof(struct server_stats, name), kind, metric }
+#define LATENCY(name, metric, meaning) \
+	{ #name, meaning, offsetof(struct server_stats, name), MICROSECONDS, \
+		metric }
 
 /* twemproxy's first, in its order; then ours. */
 static const struct counter pool_counters[] = {
@@ -66,8 +69,8 @@ static const struct counter server_counters[] = {
 	SERVER(server_err, COUNTER, "connections that ended in an error"),
 	SERVER(server_timedout, COUNTER, "connections that did not answer in time"),
 	SERVER(server_connections, GAUGE, "connections to the server now"),
-	SERVER_AS(server_ejected_at, GAUGE, "ejected_timestamp_microseconds",
-		"last ejection, us since the epoch"),
+	SERVER_AS(server_ejected_at, MICROSECONDS, "ejected_timestamp_seconds",
+		"last ejection, since the epoch"),
 	SERVER(requests, COUNTER, "requests and parts of requests sent"),
 	SERVER_AS(request_bytes, COUNTER, "request_bytes_total", "bytes of those"),
 	SERVER(responses, COUNTER, "replies given to clients"),
@@ -79,9 +82,12 @@ static const struct counter server_counters[] = {
 	SERVER(ejected, GAUGE, "1 while the server is ejected"),
 	SERVER(retired, COUNTER, "connections given up with requests under way"),
 	SERVER(probes, COUNTER, "probes of the ejected server"),
-	SERVER(latency_p50_us, GAUGE, "half of the responses came within, us"),
-	SERVER(latency_p99_us, GAUGE, "99 of 100 responses came within, us"),
-	SERVER(latency_p999_us, GAUGE, "999 of 1000 responses came within, us"),
+	LATENCY(latency_p50_us, "latency_p50_seconds",
+		"half of the responses came within this time"),
+	LATENCY(latency_p99_us, "latency_p99_seconds",
+		"99 of 100 responses came within this time"),
+	LATENCY(latency_p999_us, "latency_p999_seconds",
+		"999 of 1000 responses came within this time"),
 };
 
 enum {
@@ -319,6 +325,14 @@ static void metric_head(struct text *t, const char *scope,
 		c->kind == COUNTER ? "counter" : "gauge");
 }
 
+static void metric_value(struct text *t, enum kind kind, uint64_t v)
+{
+	if (kind == MICROSECONDS)
+		text_printf(t, "} %.6f\n", (double)v / 1e6);
+	else
+		text_printf(t, "} %llu\n", (unsigned long long)v);
+}
+
 static void labels(struct text *t, const char *name, const struct pool *pool,
 	const struct server *s)
 {
@@ -339,7 +353,7 @@ static void pool_metrics(struct text *t)
 		for (size_t p = 0; p < proxy.npools; p++) {
 			const struct pool *pool = proxy.pools[p];
 			labels(t, name, pool, NULL);
-			text_printf(t, "} %llu\n", (unsigned long long)
+			metric_value(t, pool_counters[i].kind,
 				value(&pool_counters[i], pool->stats));
 		}
 	}
@@ -355,7 +369,7 @@ static void server_metrics(struct text *t)
 			for (size_t k = 0; k < proxy.pools[p]->conf->nservers; k++) {
 				const struct server *s = proxy.pools[p]->servers[k];
 				labels(t, name, proxy.pools[p], s);
-				text_printf(t, "} %llu\n", (unsigned long long)
+				metric_value(t, server_counters[i].kind,
 					value(&server_counters[i], s->stats));
 			}
 	}
@@ -427,8 +441,10 @@ static void stats_metrics(struct text *t)
 		proxy.stats->curr_connections);
 	process_metric(t, "memory_bytes", "gauge", "resident memory",
 		proxy.stats->memory_bytes);
-	process_metric(t, "loop_max_microseconds", "gauge",
-		"longest turn of the event loop", proxy.stats->loop_max_us);
+	text_printf(t, "# HELP nutcracker_loop_max_seconds longest turn of the "
+		"event loop\n# TYPE nutcracker_loop_max_seconds gauge\n"
+		"nutcracker_loop_max_seconds %.6f\n",
+		(double)proxy.stats->loop_max_us / 1e6);
 	process_metric(t, "reloads_total", "counter", "configurations taken over",
 		proxy.reloads);
 	process_metric(t, "reload_failures_total", "counter",
@@ -451,7 +467,9 @@ static void describe(const char *what, const struct counter *list, size_t count)
 {
 	fprintf(stderr, "%s stats:\n", what);
 	for (size_t i = 0; i < count; i++)
-		fprintf(stderr, "  %-22s\"%s\"\n", list[i].name, list[i].meaning);
+		fprintf(stderr, "  %-22s\"%s%s\"\n", list[i].name,
+			list[i].meaning,
+			list[i].kind == MICROSECONDS ? ", us" : "");
 	fprintf(stderr, "\n");
 }
 
