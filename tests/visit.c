@@ -23,9 +23,9 @@ static const char usage[] =
 	"      Client N counts the key count:N up, with DEPTH requests under way,\n"
 	"      until it is closed or this program ended; each reply must be the\n"
 	"      next number. Prints the sum of them.\n"
-	"  measure ADDRESS FILE REPLY\n"
-	"      Sends the lines of FILE, which are BYTES, one after the other. Prints\n"
-	"      the time within which 500, 990, 999 of 1000 were answered, us.\n"
+	"  measure ADDRESS FILE REPLY [MS]\n"
+	"      Sends the lines of FILE, which are BYTES, one after the other, so long\n"
+	"      apart. Prints within what time 500, 990, 999 of 1000 were answered, us.\n"
 	"Status 1: a reply was not what it must be.\n";
 
 static volatile sig_atomic_t ended;
@@ -439,6 +439,7 @@ measure_command(char **args)
 	FILE *file = fopen(args[1], "r");
 	struct client c = {0};
 	struct bytes times = {0};
+	long pause = args[3] ? number(args[3]) : 0;
 	char line[4096];
 	size_t n;
 	long took;
@@ -451,7 +452,8 @@ measure_command(char **args)
 	if (c.fd < 0)
 		die("connect: %s", strerror(errno));
 	fcntl(c.fd, F_SETFL, 0);
-	while (fgets(line, sizeof(line), file)) {
+	while (!ended && fgets(line, sizeof(line), file)) {
+		sleep_ms(pause);
 		line[strcspn(line, "\n")] = '\0';
 		c.out.len = 0;
 		bytes_unescape(&c.out, line);
