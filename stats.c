@@ -20,7 +20,7 @@
 enum {
 	HTTP_WAIT = 50,      /* ms to wait for a client that speaks first */
 	STATS_LINGER = 2000, /* ms for a reader to take its answer */
-	STATS_CLIENTS = 16,  /* readers at a time */
+	STATS_CLIENTS = 64,  /* readers at a time */
 	ACCEPT_RETRY = 100,  /* ms until a failed accept is tried again */
 	HTTP_MAX = 8192,     /* bytes of a request */
 };
@@ -263,6 +263,11 @@ static void json_pool(struct text *t, const struct pool *pool)
 	text_printf(t, "}");
 }
 
+static unsigned serving(void)
+{
+	return proxy.process == PROCESS_PARENT ? workers_running() : 1;
+}
+
 /* The spacing is that of twemproxy, which some readers rely on. */
 static void stats_json(struct text *t)
 {
@@ -285,8 +290,7 @@ static void stats_json(struct text *t)
 		(unsigned long long)proxy.stats->loop_max_us,
 		(unsigned long long)proxy.reloads,
 		(unsigned long long)proxy.reload_failures, proxy.reload_failed,
-		proxy.process == PROCESS_PARENT ? workers_running() : 1,
-		workers_restarts());
+		serving(), workers_restarts());
 	for (size_t i = 0; i < proxy.npools; i++) {
 		if (i)
 			text_printf(t, ",");
@@ -411,12 +415,11 @@ static void process_metric(struct text *t, const char *name, const char *type,
 /* What each worker has of the whole; of one process there is nothing to say. */
 static void worker_metrics(struct text *t)
 {
-	if (proxy.process != PROCESS_PARENT)
-		return;
-	process_metric(t, "workers", "gauge", "processes that serve",
-		workers_running());
+	process_metric(t, "workers", "gauge", "processes that serve", serving());
 	process_metric(t, "worker_restarts_total", "counter",
 		"workers that died and were started again", workers_restarts());
+	if (proxy.process != PROCESS_PARENT)
+		return;
 	text_printf(t, "# HELP nutcracker_worker_connections its listeners, "
 		"clients and servers, now\n"
 		"# TYPE nutcracker_worker_connections gauge\n");
