@@ -601,6 +601,14 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 	return true;
 }
 
+/* Has any byte of the part been written? A server may answer before it has all,
+ * but not before it has anything. */
+static bool has_begun(const struct server_conn *sc, const struct part *part)
+{
+	return part->end - part->bytes <
+		sc->queued - sc->conn.out.bytes - sc->greeting.bytes;
+}
+
 /* One whole reply is at the front of the input. False: the conn has ended. */
 static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 {
@@ -613,7 +621,7 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 		conn_consume(&sc->conn, len);
 		return true;
 	}
-	if (!sc->head || (sc->state == CONN_GREETING && !greeting_left(sc))) {
+	if (!sc->head || !has_begun(sc, sc->head)) {
 		log_some(LOG_WARN, "pool '%s': server '%s' sent a reply nobody asked for",
 			s->pool->conf->name, s->conf->addr.text);
 		server_conn_fail(sc, EINVAL);
