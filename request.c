@@ -525,9 +525,10 @@ static void refuse_store(struct client *c, size_t line, const char *why,
 
 	if (!quiet)
 		answer_text(c, why);
-	conn_consume(&c->conn, line);
+	/* Before the line is given up, which the length is a word of. */
 	if (parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes))
 		c->swallow = bytes + 2;
+	conn_consume(&c->conn, line);
 }
 
 /* set add replace append prepend cas: a line, then a block of data. False: the
