@@ -235,7 +235,8 @@ struct split {
 	struct reply *replies;   /* nparts: kept until all are there */
 	uint32_t *counts;        /* nparts: keys of each */
 	uint32_t scanned, servers; /* SCAN: index of the server, of how many */
-	uint32_t *owner;         /* nkeys: which part answers the key */
+	uint32_t *owner;         /* nkeys: which part answers the key; of these four
+	                          * arrays the memory is the split's own */
 	struct arg *keys;        /* memcached: nkeys; values are matched by key */
 };
 
