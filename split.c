@@ -71,39 +71,44 @@ static void group_start(const struct pool *pool, size_t nkeys)
 	group.missing = false;
 }
 
-/* Find the part of the i-th key. Inline: 4 % of an MGET. */
-static inline void group_key(struct client *c, size_t i, const struct arg *key)
+/* The part of the server conn that has the hash; a new one if need be. */
+static inline uint32_t group_part(struct client *c, struct server *s,
+	uint32_t hash)
 {
 	uint32_t count = (uint32_t)c->pool->conf->server_connections;
-	uint32_t hash = 0, slot, part;
-	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
+	uint32_t slot = s->index * count + (count > 1 ? hash % count : 0);
+	struct server_conn *sc;
 
-	if (!s) {
-		group.owner[i] = NO_PART;
-		group.missing = true;
-		return;
-	}
-	slot = s->index * count + (count > 1 ? hash % count : 0);
-	part = group.part_of[slot];
-	if (!part) {
-		struct server_conn *sc = server_conn_for(s, hash, c->resp3);
-
-		group.conns[group.nparts] = sc;
-		group.to[group.nparts] = server_refuses(sc, c) ? &group.refused :
-			&sc->conn.out;
-		group.counts[group.nparts] = 0;
-		part = group.part_of[slot] = (uint32_t)++group.nparts;
-	}
-	group.owner[i] = part - 1;
-	group.counts[part - 1]++;
+	if (group.part_of[slot])
+		return group.part_of[slot] - 1;
+	sc = server_conn_for(s, hash, c->resp3);
+	group.conns[group.nparts] = sc;
+	group.to[group.nparts] = server_refuses(sc, c) ? &group.refused :
+		&sc->conn.out;
+	group.counts[group.nparts] = 0;
+	group.part_of[slot] = (uint32_t)++group.nparts;
+	return group.part_of[slot] - 1;
 }
 
-static void group_end(const struct pool *pool)
+/* Find the part of each key: those at argv[at[i]], or without `at` the first. */
+static void group_keys(struct client *c, const struct arg *argv,
+	const uint32_t *at, size_t nkeys)
 {
-	size_t slots = pool->conf->nservers *
-		(size_t)pool->conf->server_connections;
+	group_start(c->pool, nkeys);
+	for (size_t i = 0; i < nkeys; i++) {
+		const struct arg *key = &argv[at ? at[i] : i];
+		uint32_t hash, part = NO_PART;
+		struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
 
-	memset(group.part_of, 0, slots * sizeof(uint32_t));
+		if (s) {
+			part = group_part(c, s, hash);
+			group.counts[part]++;
+		}
+		group.missing = group.missing || !s;
+		group.owner[i] = part;
+	}
+	memset(group.part_of, 0, c->pool->conf->nservers * sizeof(uint32_t) *
+		(size_t)c->pool->conf->server_connections);
 }
 
 void split_free_scratch(void)
@@ -248,10 +253,7 @@ void split_redis(struct client *c, const struct command *cmd,
 	size_t step = cmd->keys[0].step;
 	struct request *r;
 
-	group_start(c->pool, nkeys);
-	for (size_t i = 0; i < nkeys; i++)
-		group_key(c, i, &argv[keys[i]]);
-	group_end(c->pool);
+	group_keys(c, argv, keys, nkeys);
 	if (answer_missing(c, cmd->join == JOIN_ARRAY))
 		return;
 	r = group_request(c, cmd->join, nkeys);
@@ -301,10 +303,7 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 	size_t nkeys = argc - first;
 	struct request *r;
 
-	group_start(c->pool, nkeys);
-	for (size_t i = 0; i < nkeys; i++)
-		group_key(c, i, &argv[first + i]);
-	group_end(c->pool);
+	group_keys(c, argv + first, NULL, nkeys);
 	if (answer_missing(c, true))
 		return;
 	r = group_request(c, JOIN_ARRAY, nkeys);
