@@ -4,6 +4,7 @@
  * the environment; without it all is as ever.
  *
  *   FAULT_MALLOC=N      the Nth allocation fails
+ *   FAULT_OWN=1         of those of the program itself, not of its libraries
  *   FAULT_LARGE=BYTES   allocations of so many bytes and more fail
  *   FAULT_FD=N[-M]      of the calls that need a descriptor, a port, a thread or
  *                       a place in epoll's set, the Nth fails, or Nth to Mth
@@ -50,7 +51,7 @@ enum {
 	TEN_YEARS = 315576000, /* seconds */
 };
 
-static long fail_malloc, fail_large, fail_fd_from, fail_fd_to, fail_short,
+static long fail_malloc, fail_own, fail_large, fail_fd_from, fail_fd_to, fail_short,
 	fail_eintr, fail_eagain, fail_clock, fail_suspend;
 static const char *report_path;
 static atomic_long allocations, failed, large, descriptors, refused, shorts,
@@ -115,6 +116,7 @@ static void read_settings(void)
 	const char *range = getenv("FAULT_FD");
 
 	fail_malloc = setting("FAULT_MALLOC");
+	fail_own = setting("FAULT_OWN");
 	fail_large = setting("FAULT_LARGE");
 	fail_fd_from = fail_fd_to = setting("FAULT_FD");
 	if (range && strchr(range, '-'))
@@ -169,8 +171,10 @@ static void begin(void)
 __attribute__((constructor)) static void constructor(void)
 {
 	begin();
-	/* Not before: there may be no environment yet. */
+	/* Not before: there may be no environment yet. What libraries have
+	 * allocated until now is not the program's affair. */
 	read_settings();
+	allocations = 0;
 }
 
 /* ---- chance ---------------------------------------------------------------- */
@@ -195,6 +199,12 @@ static bool chance(long percent, atomic_long *count)
 
 /* ---- memory ------------------------------------------------------------------ */
 
+static bool is_own(const void *caller)
+{
+	return (uintptr_t)caller >= program_begin &&
+		(uintptr_t)caller < program_end;
+}
+
 /* What the program has allocated and not freed: open addressing, no deletion
  * but of the pointer, so a search goes on past the gap. */
 static const char gap;
@@ -212,8 +222,7 @@ static void remember(const void *memory, const void *caller)
 {
 	size_t i = place(memory);
 
-	if (!report_path || !memory || (uintptr_t)caller < program_begin ||
-	    (uintptr_t)caller >= program_end)
+	if (!report_path || !memory || !is_own(caller))
 		return;
 	while (atomic_flag_test_and_set(&table_busy))
 		continue;
@@ -263,10 +272,12 @@ static bool is_early(const void *memory)
 }
 
 /* May an allocation of the size be had? */
-static bool may_allocate(size_t size)
+static bool may_allocate(size_t size, const void *caller)
 {
-	bool bad = atomic_fetch_add(&allocations, 1) + 1 == fail_malloc;
+	bool bad = false;
 
+	if (!fail_own || is_own(caller))
+		bad = atomic_fetch_add(&allocations, 1) + 1 == fail_malloc;
 	if (bad)
 		atomic_fetch_add(&failed, 1);
 	if (fail_large && size >= (size_t)fail_large) {
@@ -285,7 +296,7 @@ void *malloc(size_t size)
 	begin();
 	if (!real.malloc)
 		return early_memory(size);
-	if (!may_allocate(size))
+	if (!may_allocate(size, __builtin_return_address(0)))
 		return NULL;
 	memory = real.malloc(size);
 	remember(memory, __builtin_return_address(0));
@@ -299,7 +310,7 @@ void *calloc(size_t count, size_t size)
 	begin();
 	if (!real.calloc)
 		return early_memory(count * size);
-	if (!may_allocate(count * size))
+	if (!may_allocate(count * size, __builtin_return_address(0)))
 		return NULL;
 	memory = real.calloc(count, size);
 	remember(memory, __builtin_return_address(0));
@@ -311,7 +322,7 @@ void *realloc(void *old, size_t size)
 	void *memory;
 
 	begin();
-	if (!may_allocate(size))
+	if (!may_allocate(size, __builtin_return_address(0)))
 		return NULL;
 	forget(old);
 	memory = real.realloc(old, size);

@@ -22,7 +22,7 @@ static const char usage[] =
 
 enum {
 	BIG = 70000,     /* bytes of a value that no buffer holds */
-	CROWD = 16,      /* clients at once */
+	CROWD = 20,      /* clients at once */
 	END_MS = 8000,   /* the proxy may take until it has ended */
 };
 
