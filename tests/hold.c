@@ -14,6 +14,7 @@ enum {
 	GIVE_UP = 30000,   /* ms without a byte received */
 	BATCH = 256,       /* clients that wait for an answer while others come */
 	PIECE = 262144,    /* bytes of one read or write */
+	PACED = 4096,      /* requests of a second that are counted */
 };
 
 static const char usage[] =
@@ -28,6 +29,10 @@ static const char usage[] =
 	"  ask ADDRESS REQUEST REPLY MS\n"
 	"      Asks every MS until it is ended; REQUEST and REPLY are BYTES. Prints\n"
 	"      how often, and what took longest.\n"
+	"  pace ADDRESS OTHER REQUEST REPLY MS\n"
+	"      Asks both by turns, every MS. Prints each second a line: how often,\n"
+	"      then median, 99th percentile and slowest of ADDRESS and of OTHER, in\n"
+	"      microseconds.\n"
 	"  vanish ADDRESS FILE SEED MS\n"
 	"      Connects every MS, sends some of the FILE, and is gone.\n"
 	"  memory PID\n"
@@ -331,6 +336,88 @@ ask_command(char **args)
 	return wrong;
 }
 
+/* ---- pace ----------------------------------------------------------------- */
+
+struct paced {
+	int fd;
+	size_t count;
+	long us[PACED];
+};
+
+static long long
+now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int
+pace_once(struct paced *p, const struct bytes *request, const struct bytes *reply)
+{
+	long long start = now_us();
+	int wrong;
+
+	if (send(p->fd, request->at, request->len, MSG_NOSIGNAL) !=
+	    (ssize_t)request->len)
+		die("send: %s", strerror(errno));
+	wrong = ask_expect(p->fd, reply);
+	if (p->count < PACED && !ended)
+		p->us[p->count++] = (long)(now_us() - start);
+	return wrong;
+}
+
+static int
+longs_compare(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+pace_say(struct paced *p)
+{
+	if (!p->count)
+		return;
+	qsort(p->us, p->count, sizeof(*p->us), longs_compare);
+	say(" %ld %ld %ld", p->us[p->count / 2], p->us[p->count * 99 / 100],
+		p->us[p->count - 1]);
+	p->count = 0;
+}
+
+static int
+pace_command(char **args)
+{
+	static struct paced one, other;
+	struct bytes request = {0}, reply = {0};
+	long pause = number(args[4]);
+	long long next;
+	int wrong = 0;
+
+	one.fd = connect_slow(args[0], 0);
+	other.fd = connect_slow(args[1], 0);
+	bytes_unescape(&request, args[2]);
+	bytes_unescape(&reply, args[3]);
+	next = now_ms() + 1000;
+	while (!ended && !wrong) {
+		wrong = pace_once(&one, &request, &reply) ||
+			pace_once(&other, &request, &reply);
+		sleep_ms(pause);
+		if (now_ms() < next)
+			continue;
+		say("%zu", one.count);
+		pace_say(&one);
+		pace_say(&other);
+		say("\n");
+		next += 1000;
+	}
+	free(request.at);
+	free(reply.at);
+	return wrong;
+}
+
 /* ---- vanish ------------------------------------------------------------- */
 
 static unsigned long long dice;
@@ -439,7 +526,8 @@ static const struct {
 	int (*run)(char **args);
 } commands[] = {
 	{"pour", 5, pour_command}, {"stuff", 5, stuff_command},
-	{"ask", 4, ask_command}, {"vanish", 4, vanish_command},
+	{"ask", 4, ask_command}, {"pace", 5, pace_command},
+	{"vanish", 4, vanish_command},
 	{"memory", 1, memory_command},
 };
 
