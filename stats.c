@@ -801,6 +801,18 @@ static void reader_new(int fd)
 		reader_close(r);
 }
 
+/* The oldest that has been sent all of its answer, and has only to close. */
+static void close_served_reader(void)
+{
+	struct reader *served = NULL;
+
+	for (struct reader *r = readers; r; r = r->next)
+		if (r->answered && !r->conn.out.head)
+			served = r;
+	if (served)
+		reader_close(served);
+}
+
 static struct timer accept_again;
 
 static void listen_again(struct timer *timer)
@@ -833,6 +845,8 @@ void stats_ready(struct conn *c, unsigned events)
 			}
 			return;
 		}
+		if (nreaders >= STATS_CLIENTS)
+			close_served_reader();
 		if (nreaders < STATS_CLIENTS)
 			reader_new(fd);
 		else
