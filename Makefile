@@ -6,6 +6,7 @@
 # make demo       show it at work with real servers
 # make check      build and run all tests; TESTS='order owner' only those
 # make sanitize   the same under the address and undefined behaviour sanitizers
+# make coverage   what of the program the tests reach
 # make install    to $(DESTDIR)$(PREFIX)
 #
 # The user's: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX SBINDIR MANDIR
@@ -118,6 +119,10 @@ soak: nutcracker $(TOOLS)
 faults: nutcracker $(TOOLS) $(BUILD)/nutcracker-poll
 	@BUILD=$$PWD/$(BUILD) FAULTS=all VERBOSE=1 sh tests/run.sh faults
 
+# Which lines and branches the tests reach, by gcc and gcov.
+coverage:
+	@BUILD=$$PWD/$(BUILD) sh tests/coverage.sh $(TESTS)
+
 # Against Debian's nutcracker and haproxy; QUICK=1 takes under a minute.
 bench: nutcracker $(TOOLS)
 	@BUILD=$$PWD/$(BUILD) sh tests/bench.sh
@@ -188,4 +193,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize bench bench-instructions memory chaos soak faults demo install uninstall clean
+.PHONY: all static check sanitize coverage bench bench-instructions memory chaos soak faults demo install uninstall clean

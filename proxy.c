@@ -870,9 +870,10 @@ static void drain(void)
 	uint64_t end = proxy.loop.now_ms +
 		(uint64_t)proxy.options.shutdown_timeout;
 
-	workers_signal(SIGTERM);
 	for (size_t i = 0; i < proxy.npools; i++)
 		pool_drain(proxy.pools[i]);
+	/* Only now: the last to close a listener must be one who accepts. */
+	workers_signal(SIGTERM);
 	if (proxy.process == PROCESS_PARENT)
 		end += WORKER_GRACE;
 	while ((proxy.clients || any_busy() || workers_running()) &&

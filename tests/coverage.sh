@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Which lines and branches of the program the tests reach, by gcov of gcc.
+#
+# usage: coverage.sh [TEST ...]     all tests, but for those that count what the
+#                                   program costs; prints a table, and puts the
+#                                   annotated sources into $BUILD/coverage
+#
+# The program and the units are built apart, in $BUILD/coverage. GCOV is gcov.
+
+LC_ALL=C
+export LC_ALL
+here=$(cd "$(dirname "$0")" && pwd) || exit 2
+root=${here%/tests}
+BUILD=${BUILD:-$root/build}
+CC=${CC:-gcc}
+GCOV=${GCOV:-gcov}
+command -v "$GCOV" >/dev/null || {
+	echo "coverage: $GCOV is missing"
+	exit 2
+}
+rm -rf "$BUILD/coverage" && mkdir -p "$BUILD/coverage" || exit 2
+cd "$BUILD/coverage" || exit 2
+cp "$root"/*.[ch] "$root"/*.md "$root"/Makefile "$root"/nutcracker.8 "$root"/LICENSE .
+cp -R "$root/tests" "$root/conf" "$root/contrib" .
+[ ! -d "$root/.ci" ] || cp -R "$root/.ci" .
+
+# What ends by _exit would not tell; with this it does.
+cat >at_exit.h <<'END'
+#include <unistd.h>
+void __gcov_dump(void);
+static inline _Noreturn void tell_and_exit(int status)
+{
+	__gcov_dump();
+	_exit(status);
+}
+#define _exit tell_and_exit
+END
+
+[ $# != 0 ] || set -- $(for file in tests/*.test; do
+	basename "$file" .test
+done | grep -v -x -e instructions -e memory -e bench) \
+	unit_hash unit_ketama unit_yaml unit_conf unit_command unit_parse
+# Not what the make around this one was told. What is slow takes longer still.
+unset MAKEFLAGS MFLAGS MAKELEVEL NUTCRACKER
+BUILD=build LIMIT=600 READERS="${READERS:-12}" make check CC="$CC" CFLAGS='-O0 -g --coverage' \
+	CPPFLAGS="-include $PWD/at_exit.h" TESTS="$*" >made || tail -n 30 made
+grep -e '^FAIL' -e ' passed, ' made
+
+# All that has told: the program's objects, and those of the loop on poll(2).
+"$GCOV" -b $(ls ./*.gcda build/nutcracker-poll-*.gcda 2>/dev/null) 2>/dev/null | awk '
+	function part(text) { sub(/.*:/, "", text); sub(/%.*/, "", text); return text }
+	/^File / { file = $2; gsub(/\047/, "", file); next }
+	file !~ /^[a-z_0-9]*\.[ch]$/ { next }
+	/^Lines executed/ { lines = part($0); count = $NF }
+	/^No branches/ { print file, count, lines, 0, 0; file = "" }
+	/^Taken at least once/ { print file, count, lines, $NF, part($0); file = "" }
+' | sort | awk '
+	BEGIN { printf "%-14s %7s %8s %9s %8s\n", "file", "lines", "reached", "branches", "taken" }
+	{
+		printf "%-14s %7d %7.1f%% %9d %7.1f%%\n", $1, $2, $3, $4, $5
+		lines += $2; reached += $2 * $3; branches += $4; taken += $4 * $5
+	}
+	END {
+		if (!lines) exit 1
+		printf "%-14s %7d %7.1f%% %9d %7.1f%%\n", "all", lines, reached / lines,
+			branches, branches ? taken / branches : 0
+	}'
