@@ -297,7 +297,8 @@ static void client_parse(struct client *c)
 		conn_discard(&c->conn);
 	else
 		conn_keep(&c->conn);
-	end_if_done(c);
+	if (!c->head)
+		end_if_done(c);
 	if (c->conn.watch.fd >= 0 && (c->paused || c->closing || !is_reading(c)))
 		update_watch(c);
 }

@@ -370,11 +370,11 @@ struct block *conn_take(struct conn *c, size_t len)
 	return block;
 }
 
-void conn_move_large(struct conn *c, size_t len, struct queue *to)
+void conn_move_any(struct conn *c, size_t len, struct queue *to)
 {
 	size_t have;
 
-	if (c->in || len > SHARED_SIZE / 2) {
+	if (len >= LARGE && (c->in || len > SHARED_SIZE / 2)) {
 		queue_give(to, conn_take(c, len));
 		return;
 	}

@@ -510,12 +510,12 @@ static inline bool has_control(const char *s)
 
 static bool line_has_control(const char *s, const char *end)
 {
-	char few[8] = "        ";
 	bool found = false;
 
 	if (end - s < 8) {
-		memcpy(few, s, (size_t)(end - s));
-		return has_control(few);
+		for (; s < end; s++)
+			found |= (unsigned char)*s < ' ' || *s == 0x7f;
+		return found;
 	}
 	for (; end - s > 8; s += 8)
 		found |= has_control(s);
@@ -701,9 +701,9 @@ static inline enum parse_result data_block(struct parse *p, const char *data,
 	return PARSE_DONE;
 }
 
-/* A line that is no VALUE, nor a plain END. */
+/* A line that is no VALUE or STAT, nor a plain END. */
 static APART enum parse_result other_line(struct parse *p, const char *data,
-	size_t len, size_t length, bool *again)
+	size_t len, size_t length)
 {
 	const char *s = data + p->pos;
 	bool first = p->pos == 0;
@@ -712,12 +712,6 @@ static APART enum parse_result other_line(struct parse *p, const char *data,
 	if (first && starts(s, length, "VA", 2)) {
 		p->type = REPLY_META;
 		return data_block(p, data, len, length, 2, 0);
-	}
-	if (starts(s, length, "STAT", 4) && (first || p->type == REPLY_STATS)) {
-		p->type = REPLY_STATS;
-		p->pos += length;
-		*again = true;
-		return PARSE_DONE;
 	}
 	if (starts(s, length, "END", 3) && only_blanks(s + 3, s + length)) {
 		if (first)
@@ -736,7 +730,7 @@ enum parse_result memcached_reply(struct parse *p, const char *data, size_t len)
 {
 	for (;;) {
 		const char *s = data + p->pos;
-		bool first = p->pos == 0, again = false;
+		bool first = p->pos == 0;
 		enum parse_result result;
 		size_t length;
 
@@ -756,12 +750,15 @@ enum parse_result memcached_reply(struct parse *p, const char *data, size_t len)
 		    (first || p->type == REPLY_VALUES)) {
 			p->type = REPLY_VALUES;
 			result = data_block(p, data, len, length, 5, 2);
-			again = true;
+			if (result != PARSE_DONE)
+				return result;
+		} else if (starts(s, length, "STAT", 4) &&
+			   (first || p->type == REPLY_STATS)) {
+			p->type = REPLY_STATS;
+			p->pos += length;
 		} else {
-			result = other_line(p, data, len, length, &again);
+			return other_line(p, data, len, length);
 		}
-		if (result != PARSE_DONE || !again)
-			return result;
 	}
 }
 

@@ -29,27 +29,6 @@ void pool_update_ring(struct pool *pool)
 	free(list);
 }
 
-struct server *pool_route(struct pool *pool, const char *key, size_t len,
-	uint32_t *hash)
-{
-	const struct conf_pool *conf = pool->conf;
-	struct server *s;
-	uint32_t index = 0;
-
-	if (conf->nservers > 1 || conf->server_connections > 1)
-		*hash = ring_hash(conf->hash,
-			conf->has_hash_tag ? conf->hash_tag : NULL, key, len);
-	else
-		*hash = 0;
-	if (conf->nservers > 1) {
-		if (!pool->ring.npoints)
-			return NULL;
-		index = ring_pick(&pool->ring, *hash);
-	}
-	s = pool->servers[index];
-	return s->ejected ? NULL : s;
-}
-
 static void expire(struct timer *timer)
 {
 	struct pool *pool = (struct pool *)((char *)timer -

@@ -651,7 +651,7 @@ static void take_signal(int number)
 	}
 }
 
-static void take_signals(void)
+static APART void take_signals(void)
 {
 	char list[64];
 	ssize_t n;

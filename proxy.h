@@ -144,17 +144,16 @@ static inline void conn_consume(struct conn *c, size_t len)
 /* Consume the first len bytes and own them, or queue them elsewhere: without a
  * copy when they are large. */
 struct block *conn_take(struct conn *c, size_t len);
-void conn_move_large(struct conn *c, size_t len, struct queue *to);
+void conn_move_any(struct conn *c, size_t len, struct queue *to);
 static inline void conn_move(struct conn *c, size_t len, struct queue *to)
 {
-	size_t have;
-
-	if (len >= LARGE) {
-		conn_move_large(c, len, to);
+	if (c->in || len >= LARGE) {
+		conn_move_any(c, len, to);
 		return;
 	}
-	queue_put(to, conn_input(c, &have), len);
-	conn_consume(c, len);
+	queue_put(to, c->rest, len);
+	c->rest += len;
+	c->rest_len -= len;
 }
 void conn_keep_rest(struct conn *c);
 static inline void conn_keep(struct conn *c)
@@ -614,8 +613,26 @@ bool pool_sweep(struct pool *pool);
 /* It leaves: its counters and those of its servers are in nobody's sums. */
 void pool_leave(struct pool *pool);
 /* The server for a key, or NULL when none is live. */
-struct server *pool_route(struct pool *pool, const char *key, size_t len,
-	uint32_t *hash);
+static inline struct server *pool_route(struct pool *pool, const char *key,
+	size_t len, uint32_t *hash)
+{
+	const struct conf_pool *conf = pool->conf;
+	struct server *s;
+	uint32_t index = 0;
+
+	if (conf->nservers > 1 || conf->server_connections > 1)
+		*hash = ring_hash(conf->hash,
+			conf->has_hash_tag ? conf->hash_tag : NULL, key, len);
+	else
+		*hash = 0;
+	if (conf->nservers > 1) {
+		if (!pool->ring.npoints)
+			return NULL;
+		index = ring_pick(&pool->ring, *hash);
+	}
+	s = pool->servers[index];
+	return s->ejected ? NULL : s;
+}
 /* Servers that are not ejected, and of which the last thing known is no
  * failure. */
 unsigned pool_live(const struct pool *pool);

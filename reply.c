@@ -178,15 +178,21 @@ static void pop(struct client *c)
 	request_release(r);
 }
 
+static APART void write_waiting(struct client *c)
+{
+	while (c->head && c->head->done) {
+		reply_write(c, &c->head->reply);
+		pop(c);
+	}
+}
+
 /* The first request has been answered into c->conn.out: so may others be that
  * waited behind it. */
 static void advance(struct client *c)
 {
 	pop(c);
-	while (c->head && c->head->done) {
-		reply_write(c, &c->head->reply);
-		pop(c);
-	}
+	if (c->head && c->head->done)
+		write_waiting(c);
 	proxy_flush_later(&c->conn);
 }
 

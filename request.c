@@ -398,8 +398,8 @@ static APART void other_command(struct client *c, const struct command *cmd,
 	conn_consume(&c->conn, len);
 }
 
-static void redis_command(struct client *c, const struct arg *argv, size_t argc,
-	const char *data, size_t len)
+static inline void redis_command(struct client *c, const struct arg *argv,
+	size_t argc, const char *data, size_t len)
 {
 	const struct command *cmd = command_find(argv, argc);
 	size_t key;
@@ -456,7 +456,7 @@ static APART void protocol_error(struct client *c)
 	client_finish(c);
 }
 
-static bool parse_redis(struct client *c, char *data, size_t len)
+static APART bool parse_redis(struct client *c, char *data, size_t len)
 {
 	struct parse *p = &c->parse;
 	enum parse_result result = redis_request(p, data, len, args.v, args.room);
@@ -531,6 +531,22 @@ static void refuse_store(struct client *c, size_t line, const char *why,
 	conn_consume(&c->conn, line);
 }
 
+/* The word noreply is taken off: an error that the server sends in spite of it
+ * would be taken for the answer to somebody else's request. */
+static APART void forward_quietly(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, char *data, size_t total)
+{
+	size_t line = c->parse.pos;
+	struct arg pieces[3] = {
+		{ data, (size_t)(argv[argc - 1].ptr - 1 - data) },
+		{ "\r\n", 2 },
+		{ data + line, total - line },
+	};
+
+	forward_bytes(c, mc, &argv[1], pieces, 3, FOR_NOBODY);
+	conn_consume(&c->conn, total);
+}
+
 /* set add replace append prepend cas: a line, then a block of data. False: the
  * block has not all come. */
 static bool mc_store(struct client *c, const struct mc_command *mc,
@@ -539,7 +555,6 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	bool quiet = argc > mc->min_words && is_noreply(&argv[argc - 1]);
 	size_t line = c->parse.pos, total;
 	const struct arg *length = &argv[4];
-	struct arg pieces[3];
 	uint64_t bytes;
 
 	if (!parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes) ||
@@ -568,16 +583,7 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 		forward(c, NULL, mc, &argv[1], total);
 		return true;
 	}
-	/* The word noreply is taken off: an error that the server sends in spite
-	 * of it would be taken for the answer to somebody else's request. */
-	pieces[0].ptr = data;
-	pieces[0].len = (size_t)(argv[argc - 1].ptr - 1 - data);
-	pieces[1].ptr = "\r\n";
-	pieces[1].len = 2;
-	pieces[2].ptr = data + line;
-	pieces[2].len = total - line;
-	forward_bytes(c, mc, &argv[1], pieces, 3, FOR_NOBODY);
-	conn_consume(&c->conn, total);
+	forward_quietly(c, mc, argv, argc, data, total);
 	return true;
 }
 
@@ -586,7 +592,6 @@ static void mc_line(struct client *c, const struct mc_command *mc,
 	const struct arg *argv, size_t argc, char *data)
 {
 	size_t line = c->parse.pos;
-	struct arg pieces[2];
 
 	if (!good_key(c, &argv[1])) {
 		answer_text(c, bad_format);
@@ -597,12 +602,7 @@ static void mc_line(struct client *c, const struct mc_command *mc,
 		forward(c, NULL, mc, &argv[1], line);
 		return;
 	}
-	pieces[0].ptr = data;
-	pieces[0].len = (size_t)(argv[argc - 1].ptr - 1 - data);
-	pieces[1].ptr = "\r\n";
-	pieces[1].len = 2;
-	forward_bytes(c, mc, &argv[1], pieces, 2, FOR_NOBODY);
-	conn_consume(&c->conn, line);
+	forward_quietly(c, mc, argv, argc, data, line);
 }
 
 static void mc_get(struct client *c, const struct mc_command *mc,
@@ -671,7 +671,7 @@ static bool has_flag(const struct arg *argv, size_t argc, size_t first, char fla
  * stands for live. In quiet mode only the server knows which replies it leaves
  * out, and that may depend on its version: an mn behind the request marks the
  * place. False: the data block has not all come. */
-static bool mc_meta(struct client *c, const struct mc_command *mc,
+static APART bool mc_meta(struct client *c, const struct mc_command *mc,
 	const struct arg *argv, size_t argc, char *data, size_t len)
 {
 	bool set = mc->kind == MC_META_SET;
@@ -719,7 +719,7 @@ static bool mc_meta(struct client *c, const struct mc_command *mc,
 }
 
 /* flush_all, to every server. */
-static void mc_flush(struct client *c, const struct mc_command *mc,
+static APART void mc_flush(struct client *c, const struct mc_command *mc,
 	const struct arg *argv, size_t argc)
 {
 	bool quiet = argc > 1 && is_noreply(&argv[argc - 1]);
@@ -811,7 +811,7 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	return true;
 }
 
-static bool parse_memcached(struct client *c, char *data, size_t len)
+static APART bool parse_memcached(struct client *c, char *data, size_t len)
 {
 	struct parse *p = &c->parse;
 	enum parse_result result = PARSE_DONE;
@@ -862,7 +862,8 @@ static bool parse_memcached(struct client *c, char *data, size_t len)
 
 bool request_parse(struct client *c, char *data, size_t len)
 {
-	args_reserve(ARGS_KEPT);
+	if (!args.v)
+		args_reserve(ARGS_KEPT);
 	return c->pool->conf->redis ? parse_redis(c, data, len) :
 		parse_memcached(c, data, len);
 }

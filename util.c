@@ -234,7 +234,8 @@ bool parse_number(const char *text, size_t len, uint64_t max, uint64_t *value)
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		unsigned digit = (unsigned char)text[i] - (unsigned)'0';
-		if (digit > 9 || n > (UINT64_MAX - digit) / 10)
+		/* Nineteen digits always fit. */
+		if (digit > 9 || (i >= 19 && n > (UINT64_MAX - digit) / 10))
 			return false;
 		n = n * 10 + digit;
 	}
