@@ -7,6 +7,7 @@
 # make check      build and run all tests; TESTS='order owner' only those
 # make sanitize   the same under the address and undefined behaviour sanitizers
 # make coverage   what of the program the tests reach
+# make fuzz       run each fuzzer for FUZZ_SECONDS (60), with clang
 # make install    to $(DESTDIR)$(PREFIX)
 #
 # The user's: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX SBINDIR MANDIR
@@ -82,14 +83,16 @@ static:
 	rm -f $(OBJ)
 
 # Tests. A program of the tests stands alone or links the leaf that it tests.
-check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll
+check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll \
+		$(BUILD)/fuzz/built
 	@BUILD=$(BUILD) sh tests/setup.sh
 	@BUILD=$(BUILD) CC="$(CC)" CFLAGS="$(CFLAGS)" sh tests/run.sh $(TESTS)
 
 # The same tests with a program that watches itself; stops at the first report.
 SANITIZE = -U_FORTIFY_SOURCE -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-sanitize: $(UNITS) $(TOOLS) $(BUILD)/nutcracker-sanitize
+sanitize: $(UNITS) $(TOOLS) $(BUILD)/nutcracker-sanitize \
+		$(BUILD)/fuzz-sanitize/built
 	@BUILD=$(BUILD) sh tests/setup.sh
 	@BUILD=$(BUILD) NUTCRACKER=$(BUILD)/nutcracker-sanitize \
 		sh tests/run.sh $(TESTS)
@@ -101,6 +104,27 @@ $(BUILD)/nutcracker-sanitize: $(SRC) $(HDR)
 $(BUILD)/nutcracker-poll: $(SRC) $(HDR)
 	mkdir -p $(BUILD)
 	$(COMPILE) -DLOOP_POLL $(HARDEN_LINK) -o $@ $(SRC) $(LDLIBS)
+
+# The fuzzers: to replay their corpora, the same with sanitizers, to run.
+FUZZ = tests/fuzz.sh tests/fuzz.h tests/fuzz_cut.h tests/fuzz_world.h \
+	tests/fuzz_backend.h tests/fuzz_main.c tests/fuzz_redis_request.c \
+	tests/fuzz_redis_reply.c tests/fuzz_memcached_request.c \
+	tests/fuzz_memcached_reply.c tests/fuzz_yaml.c tests/fuzz_conf.c \
+	tests/fuzz_stats.c tests/fuzz_request.c tests/fuzz_proxy.c
+$(BUILD)/fuzz/built: $(SRC) $(HDR) $(FUZZ)
+	@LDLIBS="$(LDLIBS)" COMPILE="$(COMPILE) -O1" \
+		sh tests/fuzz.sh build $(BUILD)/fuzz
+$(BUILD)/fuzz-sanitize/built: $(SRC) $(HDR) $(FUZZ)
+	@LDLIBS="$(LDLIBS)" COMPILE="$(COMPILE) $(SANITIZE)" \
+		sh tests/fuzz.sh build $(BUILD)/fuzz-sanitize
+$(BUILD)/fuzz-clang/built: $(SRC) $(HDR) $(FUZZ)
+	@LDLIBS="$(LDLIBS)" COVER=-fsanitize=fuzzer-no-link \
+		DRIVER=-fsanitize=fuzzer \
+		COMPILE="clang $(STD) $(WARN) -g $(SANITIZE)" \
+		sh tests/fuzz.sh build $(BUILD)/fuzz-clang
+FUZZ_SECONDS = 60
+fuzz: $(BUILD)/fuzz-clang/built
+	@sh tests/fuzz.sh run $(BUILD)/fuzz-clang $(FUZZ_SECONDS) $(FUZZERS)
 
 # Memory against Debian's nutcracker; ten minutes of faults; half an hour of
 # everything. SECONDS=60 has the last two shorter.
@@ -193,4 +217,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize coverage bench bench-instructions memory chaos soak faults demo install uninstall clean
+.PHONY: all static check sanitize fuzz coverage bench bench-instructions memory chaos soak faults demo install uninstall clean
