@@ -8,7 +8,7 @@
 
 /* What a row is by its route; what they leave out is none. A name has its length
  * beside it, which a lookup compares first. */
-#define NAME(name) name, sizeof name - 1
+#define NAME(name) (name), sizeof(name) - 1
 #define READ(name, arity, keys) \
 	{NAME(name), arity, CMD_READ, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, {keys}}
 #define WRITE(name, arity, keys) \
@@ -527,7 +527,8 @@ subcommand_find(const struct command *container, const struct arg *word)
 	const size_t len = container->len;
 
 	for (const struct command *cmd = container + 1; cmd < end; cmd++) {
-		if (strncmp(cmd->name, container->name, len) || cmd->name[len] != '|')
+		if (strncmp(cmd->name, container->name, len) != 0 ||
+		    cmd->name[len] != '|')
 			break;
 		if (word_is(word, cmd->name + len + 1))
 			return cmd;

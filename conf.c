@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
@@ -687,6 +688,7 @@ static bool pool_begin(struct reader *r, const struct yaml_token *token)
 
 static bool key_begin(struct reader *r, const struct yaml_token *token)
 {
+	assert(r->pool); /* nothing is so deep without a pool above it */
 	free(r->key_text);
 	r->key_text = xstrdup(token->text);
 	r->in_list = false;
@@ -702,6 +704,7 @@ static bool key_value(struct reader *r, const struct yaml_token *token)
 	int *given = &r->given[r->key - keys];
 	char *reason;
 
+	assert(r->pool && r->key); /* what has a value is a key of a pool */
 	if (token->len == 0)
 		reason = xstrdup("the value is missing");
 	else if (*given && r->key->type != KEY_SERVERS)
@@ -731,6 +734,7 @@ static bool take_key(struct reader *r, const struct yaml_token *token)
 {
 	if (token->depth == 0)
 		return pool_begin(r, token);
+	assert(r->pool);
 	if (token->depth == 1)
 		return key_begin(r, token);
 	return fail(r, token->line, r->pool->name, r->key_text,
@@ -742,6 +746,7 @@ static bool take_value(struct reader *r, const struct yaml_token *token)
 {
 	if (token->depth == 1)
 		return key_value(r, token);
+	assert(r->pool);
 	return fail(r, token->line, r->pool->name, NULL,
 		reason_found("a pool needs \"key: value\" lines below its name",
 		token->text, token->len));

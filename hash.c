@@ -107,7 +107,7 @@ static void md5_block(uint32_t state[4], const unsigned char *p)
 	uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
 	const uint32_t *t = md5_sine;
 	uint32_t x[16];
-	unsigned i;
+	size_t i;
 
 	for (i = 0; i < 16; i++)
 		x[i] = le32(p + 4 * i);
@@ -161,7 +161,7 @@ void md5_digest(const void *data, size_t len, unsigned char out[16])
 	if (used == 128)
 		md5_block(state, last + 64);
 
-	for (unsigned i = 0; i < 4; i++)
+	for (size_t i = 0; i < 4; i++)
 		put_le32(out + 4 * i, state[i]);
 }
 

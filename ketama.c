@@ -80,7 +80,7 @@ static struct ring_point *server_points(struct ring_point *point,
 			cut = true;
 		}
 		md5_digest(text, len, digest);
-		for (unsigned j = 0; j < POINTS_PER_DIGEST; j++, point++) {
+		for (size_t j = 0; j < POINTS_PER_DIGEST; j++, point++) {
 			point->value = point_value(digest + 4 * j);
 			point->server = index;
 		}

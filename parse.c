@@ -89,9 +89,9 @@ static inline struct header header(const char *data, size_t len)
 	a = (unsigned char)data[1] - (unsigned)'0';
 	b = (unsigned char)data[2] - (unsigned)'0';
 	if (is_end(data + 2) && a <= 9)
-		return (struct header){ (int64_t)a, 4 };
+		return (struct header){ a, 4 };
 	if (is_end(data + 3) && a - 1 <= 8 && b <= 9)
-		return (struct header){ (int64_t)(a * 10 + b), 5 };
+		return (struct header){ a * 10 + b, 5 };
 	return any_header(data, len);
 }
 

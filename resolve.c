@@ -20,6 +20,7 @@
 #include "util.h"
 
 enum {
+	STACK_SIZE = 256 * 1024,
 	MAX_ADDRESSES = 8, /* of one name that are kept */
 	MAX_THREADS = 32,  /* lookups at a time; the others wait their turn */
 };
@@ -131,7 +132,7 @@ static bool start_thread(struct lookup *lookup)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256 * 1024);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -174,26 +174,26 @@ void out_of_memory(void)
 	exit(1);
 }
 
-static void *checked(void *memory, size_t size)
+static void *checked(void *memory)
 {
-	if (!memory && size)
+	if (!memory)
 		out_of_memory();
 	return memory;
 }
 
 void *xmalloc(size_t size)
 {
-	return checked(malloc(size), size);
+	return checked(malloc(size ? size : 1));
 }
 
 void *xcalloc(size_t count, size_t size)
 {
-	return checked(calloc(count, size), count && size);
+	return checked(count && size ? calloc(count, size) : calloc(1, 1));
 }
 
 void *xrealloc(void *old, size_t size)
 {
-	return checked(realloc(old, size), size);
+	return checked(realloc(old, size ? size : 1));
 }
 
 char *xstrdup(const char *text)

@@ -69,7 +69,7 @@ static bool fail_text(struct yaml *y, const char *reason)
 char *yaml_quote(const char *text, size_t len)
 {
 	enum { SHOWN = 60 };
-	char *quoted = xmalloc(4 * SHOWN + sizeof("\"...\""));
+	char *quoted = xmalloc((size_t)4 * SHOWN + sizeof("\"...\""));
 	char *out = quoted;
 	size_t shown = len > SHOWN ? SHOWN : len;
 	size_t i;
@@ -90,7 +90,11 @@ char *yaml_quote(const char *text, size_t len)
 		*out++ = "0123456789abcdef"[c >> 4];
 		*out++ = "0123456789abcdef"[c & 15];
 	}
-	strcpy(out, shown < len ? "...\"" : "\"");
+	if (shown < len)
+		for (i = 0; i < 3; i++)
+			*out++ = '.';
+	*out++ = '"';
+	*out = '\0';
 	return quoted;
 }
 
