@@ -8,6 +8,7 @@
 # make sanitize   the same under the address and undefined behaviour sanitizers
 # make coverage   what of the program the tests reach
 # make fuzz       run each fuzzer for FUZZ_SECONDS (60), with clang
+# make analyse    cppcheck, clang-tidy and gcc -fanalyzer have nothing to say
 # make install    to $(DESTDIR)$(PREFIX)
 #
 # The user's: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX SBINDIR MANDIR
@@ -126,6 +127,9 @@ FUZZ_SECONDS = 60
 fuzz: $(BUILD)/fuzz-clang/built
 	@sh tests/fuzz.sh run $(BUILD)/fuzz-clang $(FUZZ_SECONDS) $(FUZZERS)
 
+analyse:
+	@sh tests/analyse.sh
+
 # Memory against Debian's nutcracker; ten minutes of faults; half an hour of
 # everything. SECONDS=60 has the last two shorter.
 memory: nutcracker $(TOOLS)
@@ -217,4 +221,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize fuzz coverage bench bench-instructions memory chaos soak faults demo install uninstall clean
+.PHONY: all static check sanitize fuzz coverage bench bench-instructions memory chaos soak faults demo install uninstall clean analyse

@@ -1044,7 +1044,7 @@ request_split(struct request *r, char *at, size_t len)
 
 /* The number behind a mark in a line that ends in CRLF; NULL if not all there. */
 static char *
-length_read(char *at, char *end, long *n)
+length_read(char *at, const char *end, long *n)
 {
 	char *lf = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
 
@@ -1397,7 +1397,9 @@ conn_slot(void)
 		if (conns[i].fd < 0)
 			return &conns[i];
 	conn_room = conn_room * 2 + 64;
+	/* cppcheck-suppress memleakOnRealloc ; die below ends it all */
 	conns = realloc(conns, conn_room * sizeof(*conns));
+	/* cppcheck-suppress memleakOnRealloc ; the same */
 	polls = realloc(polls, (conn_room + 1) * sizeof(*polls));
 	if (!conns || !polls)
 		die("out of memory");

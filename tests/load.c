@@ -223,11 +223,11 @@ size_random(void)
 static int
 key_name(const struct conn *c, int k, uint32_t gen, char *name)
 {
-	int len, want = k % 8 == 3 ? 200 : 0;
+	int len, least = k % 8 == 3 ? 200 : 0;
 
 	len = snprintf(name, NAME_MAX_LEN, "%s:%d:%d:%u", opt.prefix, c->id, k,
 	    (unsigned)gen);
-	for (; len < want; len++)
+	for (; len < least; len++)
 		name[len] = (char)('a' + len % 26);
 	name[len] = '\0';
 	return len;

@@ -164,7 +164,7 @@ static int
 limit_command(char **args)
 {
 	long seconds = number(args[0]);
-	int status, why = 0;
+	int status, why;
 	pid_t child;
 
 	child = fork();

@@ -208,10 +208,11 @@ row_add(struct talk *t, char *text)
 static void
 row_answer(struct talk *t, enum reply reply, char *text)
 {
-	struct row *r = &t->row[t->nrows - 1];
+	struct row *r;
 
 	if (t->nrows == 0)
 		die("%s: a reply to nothing", t->name);
+	r = &t->row[t->nrows - 1];
 	r->reply = reply;
 	bytes_of(&r->answer, text);
 }
