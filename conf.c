@@ -565,6 +565,18 @@ static const struct key *key_find(const char *text)
 
 /* "file:line: pool: key: reason"; pool and key may be NULL, the line 0. Takes
  * the reason over, and returns false for callers to return. */
+/* How much of a reason is told: what was found may be a password, which must
+ * not get into a log. */
+static int told(const struct reader *r, const char *reason)
+{
+	const char *found = strstr(reason, ", found ");
+
+	if (found && (strstr(found, "redis_auth") ||
+	    (r->key_text && strcmp(r->key_text, "redis_auth") == 0)))
+		return (int)(found - reason);
+	return (int)strlen(reason);
+}
+
 static bool fail(struct reader *r, int line, const char *pool, const char *key,
 	char *reason)
 {
@@ -572,9 +584,9 @@ static bool fail(struct reader *r, int line, const char *pool, const char *key,
 
 	if (line > 0)
 		snprintf(number, sizeof(number), ":%d", line);
-	r->error = xasprintf("%s%s: %s%s%s%s%s", r->path, number,
+	r->error = xasprintf("%s%s: %s%s%s%s%.*s", r->path, number,
 		pool ? pool : "", pool ? ": " : "", key ? key : "", key ? ": " : "",
-		reason);
+		told(r, reason), reason);
 	free(reason);
 	return false;
 }
@@ -764,8 +776,8 @@ static bool take_item(struct reader *r, const struct yaml_token *token)
 
 static bool take_yaml_error(struct reader *r, const struct yaml_token *token)
 {
-	r->error = xasprintf("%s:%d:%d: %s", r->path, token->line, token->column,
-		token->text);
+	r->error = xasprintf("%s:%d:%d: %.*s", r->path, token->line, token->column,
+		told(r, token->text), token->text);
 	return false;
 }
 

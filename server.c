@@ -570,6 +570,20 @@ static bool greeting_left(const struct server_conn *sc)
 		sc->head->kind != PART_PROBE;
 }
 
+/* How much of the refusal of a password is told: some servers quote what they do
+ * not understand, cut at a length of theirs. */
+static int told(const char *text, int len, const char *password)
+{
+	/* A reload may have taken the password away since. */
+	int n = password ? (int)strlen(password) : 0;
+
+	for (int i = 0; i < len; i++)
+		if (strchr("'`\"", text[i]) || (n && len - i >= n &&
+		    memcmp(text + i, password, (size_t)n) == 0))
+			return i;
+	return len;
+}
+
 /* A reply to what the proxy itself asked. False: the conn is of no use. */
 static bool own_reply(struct server_conn *sc, struct part *part,
 	const char *data, size_t len)
@@ -585,6 +599,8 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 
 	free(part);
 	if (refused) {
+		if (kind == PART_AUTH)
+			shown = told(data, shown, s->pool->conf->redis_auth);
 		log_some(LOG_WARN, "pool '%s': server '%s' refused %s: %.*s",
 			s->pool->conf->name, s->conf->addr.text, names[kind],
 			shown, data);
