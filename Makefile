@@ -9,6 +9,8 @@
 # make coverage   what of the program the tests reach
 # make fuzz       run each fuzzer for FUZZ_SECONDS (60), with clang
 # make analyse    cppcheck, clang-tidy and gcc -fanalyzer have nothing to say
+# make valgrind   the tests of the program under valgrind
+# make portability  build and test for other compilers, libcs and machines
 # make install    to $(DESTDIR)$(PREFIX)
 #
 # The user's: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS PREFIX SBINDIR MANDIR
@@ -129,6 +131,12 @@ fuzz: $(BUILD)/fuzz-clang/built
 
 analyse:
 	@sh tests/analyse.sh
+valgrind: nutcracker $(TOOLS)
+	@BUILD=$(BUILD) sh tests/setup.sh
+	@BUILD=$$PWD/$(BUILD) sh tests/valgrind.sh $(TESTS)
+portability: $(TOOLS)
+	@BUILD=$(BUILD) sh tests/setup.sh
+	@BUILD=$$PWD/$(BUILD) sh tests/portability.sh $(VARIANTS)
 
 # Memory against Debian's nutcracker; ten minutes of faults; half an hour of
 # everything. SECONDS=60 has the last two shorter.
@@ -221,4 +229,4 @@ uninstall:
 clean:
 	rm -rf nutcracker $(OBJ) $(BUILD)
 
-.PHONY: all static check sanitize fuzz coverage bench bench-instructions memory chaos soak faults demo install uninstall clean analyse
+.PHONY: all static check sanitize fuzz coverage bench bench-instructions memory chaos soak faults demo install uninstall clean analyse valgrind portability

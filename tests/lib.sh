@@ -19,7 +19,8 @@
 # The environment says what to use: NUTCRACKER the program under test, BUILD
 # the folder of the bench's programs, REDIS_SERVER and MEMCACHED the real
 # servers (empty: none), CI=true that nothing may be skipped for want of a
-# server, KEEP=1 that the test's folder stays.
+# server, KEEP=1 that the test's folder stays, EMULATED that the program runs
+# inside another (qemu, valgrind).
 
 set -u
 umask 022
@@ -42,6 +43,7 @@ lib_names=
 lib_failed=0
 stderr_expected=
 timeout_ms=10000
+[ -z "${EMULATED:-}" ] || timeout_ms=60000
 
 [ -x "$tool" ] || {
 	echo "$test_name: $tool is missing: run make check, or set BUILD" >&2
@@ -473,10 +475,11 @@ memory() {
 	fi
 }
 
-# Whether the program under test was built with a sanitizer, which needs memory
-# and time of its own.
+# Whether the program under test was built with a sanitizer, or is emulated,
+# which needs memory and time of its own.
 sanitized() {
-	grep -q -e __asan_init -e __tsan_init -e __ubsan_handle "$NUTCRACKER"
+	[ -n "${EMULATED:-}" ] ||
+		grep -q -e __asan_init -e __tsan_init -e __ubsan_handle "$NUTCRACKER"
 }
 
 # bytes BYTES [N]: prints them, with C escapes, N times.
