@@ -373,9 +373,13 @@ static void frame_done(struct backend *b, struct backend_conn *c, size_t len,
 static void backend_send(struct backend *b, struct backend_conn *c,
 	const void *bytes, size_t len)
 {
+	bool mute = c->end.mute;
 	size_t arrived;
 
+	/* One that does not read is looked at all the same. */
+	c->end.mute = false;
 	end_read(&c->end);
+	c->end.mute = mute;
 	backend_parse(b, c);
 	arrived = c->nunits + (c->read < c->end.in.len);
 	end_send(&c->end, bytes, len);

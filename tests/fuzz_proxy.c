@@ -85,7 +85,10 @@ static void find_tags(unsigned conf)
 
 /* ---- the well-behaved client ------------------------------------------------------ */
 
-enum ask_kind { ASK_AUTH, ASK_HELLO, ASK_ONE, ASK_MANY, ASK_SUM };
+/* A quiet one may go without a reply; the no-op behind it tells. */
+enum ask_kind {
+	ASK_AUTH, ASK_HELLO, ASK_ONE, ASK_MANY, ASK_SUM, ASK_QUIET, ASK_NOOP,
+};
 
 struct ask {
 	enum ask_kind kind;
@@ -151,7 +154,7 @@ static void ask_redis(struct ask *a, unsigned what, struct text *out)
 	static const char *const one[] = { "get", "incr", "GET", "set" };
 	static const char *const many[] = { "mget", "del", "MGET", "mset" };
 	struct arg argv[1 + 2 * ASK_KEYS];
-	const char *name = a->kind == ASK_ONE ? one[what] : many[what];
+	const char *name = (a->kind == ASK_ONE ? one : many)[what];
 	struct text value = { 0 };
 	size_t argc = 0;
 
@@ -176,15 +179,15 @@ static void ask_memcached(struct ask *a, unsigned what, struct text *out)
 	char length[16];
 	size_t argc = 0;
 
-	argv[argc++] = word(a->kind == ASK_ONE ? one[what] :
-		what % 2 ? "gets" : "get");
+	argv[argc++] = word(a->kind == ASK_MANY ? what % 2 ? "gets" : "get" :
+		one[what]);
 	for (unsigned i = 0; i < a->nkeys; i++)
 		argv[argc++] = word(a->keys[i]);
-	if (a->kind == ASK_ONE && what == 1)
+	if (a->kind != ASK_MANY && what == 1)
 		argv[argc++] = word("1");
-	if (a->kind == ASK_ONE && what == 2)
+	if (a->kind != ASK_MANY && what == 2)
 		argv[argc++] = word("v");
-	if (a->kind == ASK_ONE && what == 3) {
+	if (a->kind != ASK_MANY && what == 3) {
 		value_of(&argv[1], &value);
 		snprintf(length, sizeof(length), "%zu", value.len);
 		argv[argc++] = word("0");
@@ -192,23 +195,46 @@ static void ask_memcached(struct ask *a, unsigned what, struct text *out)
 		argv[argc++] = word(length);
 	}
 	ask_words(a, argv, argc, value.len ? &value : NULL, out);
+	if (a->kind == ASK_QUIET) {
+		out->len -= 2;
+		text_printf(out, " q\r\n");
+	}
 	text_free(&value);
 }
 
-/* Bits 0 and 1: the command; 2 to 4: how many keys; from 4 on: which servers; 6
- * and 7: large values. */
-static void ask(unsigned char what, struct text *out)
+static struct ask *ask_new(enum ask_kind kind)
 {
 	struct ask *a = &good.asks[good.asked];
-	unsigned keys = (what >> 2 & 7) % (ASK_KEYS + 1);
-	char size = what >= 224 ? 'l' : what >= 192 ? 'm' : 's';
 
-	if (good.asked == ASKS)
-		return;
 	memset(a, 0, sizeof(*a));
 	a->only_good = true;
-	a->kind = keys < 2 ? ASK_ONE : redis && (what & 3) == 1 ? ASK_SUM :
-		ASK_MANY;
+	a->kind = kind;
+	return a;
+}
+
+static void ask_noop(struct text *out)
+{
+	struct ask *a = ask_new(ASK_NOOP);
+
+	text_printf(&a->honest, "MN\r\n");
+	text_printf(out, "mn\r\n");
+	good.asked++;
+}
+
+/* Bits 0 and 1: the command; 2 to 4: how many keys; from 4 on: which servers; 6
+ * and 7: large values, or a quiet mg. */
+static void ask(unsigned char what, struct text *out)
+{
+	unsigned keys = (what >> 2 & 7) % (ASK_KEYS + 1);
+	char size = what >= 224 ? 'l' : what >= 192 ? 'm' : 's';
+	struct ask *a;
+
+	if (good.asked + 2 > ASKS)
+		return;
+	a = ask_new(keys < 2 ? ASK_ONE : redis && (what & 3) == 1 ? ASK_SUM :
+		ASK_MANY);
+	if (!redis && keys < 2 && (what & 3) == 2 && what >> 6 == 2)
+		a->kind = ASK_QUIET;
 	if (keys < 2)
 		ask_key(a, (what >> 4) % 3, size);
 	else
@@ -219,6 +245,8 @@ static void ask(unsigned char what, struct text *out)
 	else
 		ask_memcached(a, what & 3, out);
 	good.asked++;
+	if (a->kind == ASK_QUIET)
+		ask_noop(out);
 }
 
 /* ---- its replies --------------------------------------------------------------------- */
@@ -433,14 +461,16 @@ static bool is_values(const struct ask *a, const struct arg *reply, bool cas)
 
 static bool is_right(const struct ask *a, const struct arg *reply)
 {
+	bool one = a->kind == ASK_ONE || a->kind == ASK_QUIET;
+
 	if (same(reply, a->honest.ptr, a->honest.len))
 		return true;
-	if (a->only_good || a->kind == ASK_AUTH)
+	if (a->only_good)
 		return false;
-	if (proxy_error(reply) || (a->kind == ASK_ONE && is_miss(reply)))
+	if (proxy_error(reply) || (one && is_miss(reply)))
 		return true;
 	for (unsigned i = 0; i < a->nkeys; i++)
-		if (a->where[i] && (a->kind == ASK_ONE || *reply->ptr == '-' ||
+		if (a->where[i] && (one || *reply->ptr == '-' ||
 		    *reply->ptr == '+' || (!redis && *reply->ptr != 'V') ||
 		    *reply->ptr == '$' || *reply->ptr == '=' ||
 		    *reply->ptr == '!') && is_said(a->keys[i], reply))
@@ -462,6 +492,28 @@ static void show(const char *what, const struct arg *text)
 	fprintf(stderr, "\n");
 }
 
+/* What the servers got and what they said, for whoever looks into a finding. */
+static void show_servers(void)
+{
+	for (unsigned k = 0; k < 3; k++)
+		for (size_t i = 0; i < servers[k].nconns; i++) {
+			const struct backend_conn *c = servers[k].conns[i];
+
+			fprintf(stderr, "%s, conn %zu%s%s:\n", servers[k].name,
+				i, c->broken ? ", broken" : "",
+				c->murky ? ", murky" : "");
+			for (size_t j = 0; j < c->nunits; j++) {
+				const struct unit *u = &c->units[j];
+				show("  got", &(struct arg){ c->end.in.ptr +
+					u->at, u->len });
+				if (u->frame_len)
+					show("  said", &(struct arg){
+						c->end.out.ptr + u->frame_at,
+						u->frame_len });
+			}
+		}
+}
+
 static void check_replies(void)
 {
 	while (good.read < good.end.in.len) {
@@ -478,10 +530,17 @@ static void check_replies(void)
 		/* Never more than it asked. */
 		must(good.answered < good.asked);
 		reply.len = good.parse.pos;
+		/* The good server has all that is asked for. */
+		if (a->kind == ASK_QUIET && !a->only_good &&
+		    same(&reply, "MN\r\n", 4)) {
+			good.answered++;
+			a++;
+		}
 		if (a->kind != ASK_HELLO && !is_right(a, &reply)) {
 			show("wrong reply", &reply);
 			show("right reply",
 				&(struct arg){ a->honest.ptr, a->honest.len });
+			show_servers();
 			abort();
 		}
 		good.read += reply.len;
@@ -503,15 +562,13 @@ static void good_start(unsigned options)
 	good.end = (struct end){ .fd = world_connect("pool") };
 	must(good.end.fd >= 0);
 	if (proxy.pools[0]->conf->redis_auth) {
-		struct ask *a = &good.asks[good.asked++];
-		memset(a, 0, sizeof(*a));
-		text_printf(&a->honest, "+OK\r\n");
+		text_printf(&ask_new(ASK_AUTH)->honest, "+OK\r\n");
+		good.asked++;
 		text_printf(&out, "*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n");
 	}
 	if (redis && options & 1) {
-		struct ask *a = &good.asks[good.asked++];
-		memset(a, 0, sizeof(*a));
-		a->kind = ASK_HELLO;
+		ask_new(ASK_HELLO);
+		good.asked++;
 		text_printf(&out, "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n");
 	}
 	good_send(&out);
