@@ -4,7 +4,8 @@
 #
 # usage: run.sh [TEST ...]     a .test file, a program, or the name of one
 #
-# JOBS at a time (2), each for LIMIT seconds at most (120, or what a line
+# JOBS at a time (2); those with a line "# alone", which hold the program to so
+# many milliseconds, one after the other when the rest is done. Each for LIMIT seconds at most (120, or what a line
 # "# limit: N" in the test says), with the shell TEST_SHELL (sh). A test may
 # report cases, one a line: "ok NAME", "not ok NAME", "skip NAME"; one that
 # reports none counts as one by its status: 0 passed, 77 skipped.
@@ -106,29 +107,40 @@ judge() {
 	cat "$4.line"
 }
 
-# Takes the next test nobody has taken, until none is left.
+# Takes the next test of a list that nobody has taken, until none is left.
 worker() {
 	n=0
 	while read -r file; do
 		n=$((n + 1))
-		mkdir "$out/$n" 2>/dev/null || continue
+		mkdir "$out/$1$n" 2>/dev/null || continue
 		name=${file##*/}
 		started=$("$tool" ms)
-		run_one "$file" >"$out/$n/output" 2>&1 </dev/null
+		run_one "$file" >"$out/$1$n/output" 2>&1 </dev/null
 		status=$?
 		[ ! -f "$out/stop" ] || return
-		judge "${name%.test}" $status $(($("$tool" ms) - started)) "$out/$n/output"
-	done <"$out/list"
+		judge "${name%.test}" $status $(($("$tool" ms) - started)) "$out/$1$n/output"
+	done <"$out/$1"
 }
+
+while read -r file; do
+	if grep -q '^# alone$' "$file" 2>/dev/null; then
+		echo "$file" >>"$out/alone"
+	else
+		echo "$file" >>"$out/together"
+	fi
+done <"$out/list"
+: >>"$out/alone"
+: >>"$out/together"
 
 job=0
 workers=
 while [ $job -lt "$JOBS" ]; do
-	worker &
+	worker together &
 	workers="$workers $!"
 	job=$((job + 1))
 done
 wait $workers
+[ -f "$out/stop" ] || worker alone
 
 passed=0 failed=0 skipped=0
 for sum in "$out"/*/output.sum; do
