@@ -11,6 +11,8 @@
 
 #include "fuzz_world.h"
 
+#include <strings.h>
+
 enum { BACKEND_WORDS = 4096, BACKEND_CONNS = 48 };
 
 /* A request, and the frame that answers it. */

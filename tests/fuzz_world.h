@@ -229,7 +229,7 @@ static void end_write(struct end *e)
 {
 	while (e->fd >= 0 && e->written < e->out.len) {
 		ssize_t n = send(e->fd, e->out.ptr + e->written,
-			e->out.len - e->written, MSG_NOSIGNAL);
+			e->out.len - e->written, 0);
 		if (n <= 0)
 			return;
 		e->written += (size_t)n;
