@@ -13,7 +13,7 @@ static const char usage[] =
 	"  -l FILE    preload it: faults.so, which see\n"
 	"  -f         forgive: what goes wrong is tried again until it goes right\n"
 	"  -u         even so, no server may be ejected but the one that fails\n"
-	"  -w MS      time for each step (2000)\n"
+	"  -w MS      time for each step (20000)\n"
 	"  -e NAME FIRST LAST STEP\n"
 	"             once for each number, with NAME=number in the environment;\n"
 	"             then the proxy may also end with a message and status 1\n"
@@ -22,8 +22,8 @@ static const char usage[] =
 
 enum {
 	BIG = 70000,     /* bytes of a value that no buffer holds */
-	CROWD = 20,      /* clients at once */
-	END_MS = 8000,   /* the proxy may take until it has ended */
+	CROWD = 32,      /* clients at once */
+	END_MS = 30000,  /* the proxy may take until it has ended */
 };
 
 static struct {
@@ -31,7 +31,7 @@ static struct {
 	bool forgiving, may_end, unharmed;
 	long limit;
 	char address[5][108]; /* by enum place */
-} own = { .limit = 2000 };
+} own = { .limit = 20000 };
 
 enum place { REDIS, MEMCACHED, STATS, SECRET, EXTRA };
 
