@@ -19,6 +19,7 @@ duration=${1:-1800}
 warm_up=5
 window=60 tolerance=20
 [ "$duration" -ge 600 ] || window=$((duration / 4)) tolerance=100
+timeout=5000    # of the pools, in ms: a busy machine is late, too
 hold=$BUILD/hold
 need_redis
 need_memcached
@@ -63,14 +64,14 @@ pool() {
 # servers, weights, connections and timeouts do, and a pool comes and goes.
 configuration() {
 	which=$1
-	pool keep true 1000 1 error r1:1 r2:1 r3:1
-	pool mkeep false 1000 1 error m1:1 m2:1 m3:1
+	pool keep true $timeout 1 error r1:1 r2:1 r3:1
+	pool mkeep false $timeout 1 error m1:1 m2:1 m3:1
 	weight=$((1 + round % 2))
 	third=r3:1 mthird=''
 	[ $((round % 3)) != 0 ] || third='' mthird=m3:2
-	pool move true $((1000 + round % 3 * 100)) $weight rehash r1:1 r2:$weight $third
-	pool mmove false $((1000 + round % 3 * 100)) $weight rehash m1:$weight m2:1 $mthird
-	[ $((round % 2)) = 0 ] || pool extra true 1000 1 rehash r1:1
+	pool move true $((timeout + round % 3 * 100)) $weight rehash r1:1 r2:$weight $third
+	pool mmove false $((timeout + round % 3 * 100)) $weight rehash m1:$weight m2:1 $mthird
+	[ $((round % 2)) = 0 ] || pool extra true $timeout 1 rehash r1:1
 }
 
 # All that there are, so that the loop below has little to do: it would be in the
@@ -116,14 +117,14 @@ load() {
 
 # burden WHICH: the names of its loads are in $loads.
 burden() {
-	loads=
-	load "$1" live redis keep "$tag_r1" 3 -max 1300
-	load "$1" mlive memcached mkeep "$tag_m1" 3 -max 1300
+	loads='' most=$((timeout * 3 / 2))
+	load "$1" live redis keep "$tag_r1" 3 -max $most
+	load "$1" mlive memcached mkeep "$tag_m1" 3 -max $most
 	# A frozen server is out after two requests in a row had no answer in time.
-	load "$1" faulty redis keep "$tag_r3" 2 -loose -max 2600
-	load "$1" mfaulty memcached mkeep "$tag_m3" 2 -loose -max 2600
-	load "$1" moving redis move '' 2 -loose -basic -max 2600
-	load "$1" mmoving memcached mmove '' 2 -loose -basic -max 2600
+	load "$1" faulty redis keep "$tag_r3" 2 -loose -max $((2 * most))
+	load "$1" mfaulty memcached mkeep "$tag_m3" 2 -loose -max $((2 * most))
+	load "$1" moving redis move '' 2 -loose -basic -max $((2 * most))
+	load "$1" mmoving memcached mmove '' 2 -loose -basic -max $((2 * most))
 }
 
 # burden_done LOAD ...
@@ -210,13 +211,13 @@ old_loads=$loads
 fault() {
 	case $1 in
 	1) stop r3 KILL ;;
-	3) start_redis r3 ;;
-	4) signal m3 STOP ;;
-	6) signal m3 CONT ;;
-	7) stop m3 KILL ;;
-	9) start_memcached m3 ;;
-	10) signal r3 STOP ;;
-	12) signal r3 CONT ;;
+	2) start_redis r3 ;;
+	3) signal m3 STOP ;;
+	9) signal m3 CONT ;;
+	11) stop m3 KILL ;;
+	12) start_memcached m3 ;;
+	13) signal r3 STOP ;;
+	19) signal r3 CONT ;;
 	esac
 }
 
@@ -235,7 +236,7 @@ while [ $round -lt $last ]; do
 		cp new.$((round % 42)).yml new.yml
 		signal new USR1
 	fi
-	fault $((round % 14))
+	fault $((round % 20))
 	[ $((round % 3)) != 0 ] || sample
 	[ $((round % 5)) != 0 ] || scrape
 	next=$((began + round * 1000 - $("$tool" ms)))
