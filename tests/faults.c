@@ -43,6 +43,8 @@ struct sockaddr;
 int accept(int fd, struct sockaddr *addr, socklen_t *len);
 int connect(int fd, const struct sockaddr *addr, socklen_t len);
 int socket(int domain, int type, int protocol);
+ssize_t recv(int fd, void *to, size_t len, int flags);
+ssize_t send(int fd, const void *from, size_t len, int flags);
 
 enum {
 	EARLY = 65536,      /* bytes for who allocates before malloc is found */
@@ -66,6 +68,8 @@ static struct {
 	ssize_t (*read)(int fd, void *to, size_t len);
 	ssize_t (*write)(int fd, const void *from, size_t len);
 	ssize_t (*writev)(int fd, const struct iovec *vector, int count);
+	ssize_t (*recv)(int fd, void *to, size_t len, int flags);
+	ssize_t (*send)(int fd, const void *from, size_t len, int flags);
 	int (*accept)(int fd, struct sockaddr *addr, socklen_t *len);
 	int (*connect)(int fd, const struct sockaddr *addr, socklen_t len);
 	int (*socket)(int domain, int type, int protocol);
@@ -153,6 +157,8 @@ static void begin(void)
 	find(&real.read, "read");
 	find(&real.write, "write");
 	find(&real.writev, "writev");
+	find(&real.recv, "recv");
+	find(&real.send, "send");
 	find(&real.accept, "accept");
 	find(&real.connect, "connect");
 	find(&real.socket, "socket");
@@ -485,6 +491,22 @@ ssize_t write(int fd, const void *from, size_t len)
 		return -1;
 	return real.write(fd, from,
 		is_kind(fd, S_IFSOCK) && is_short(fd, len) ? 1 : len);
+}
+
+ssize_t recv(int fd, void *to, size_t len, int flags)
+{
+	begin();
+	if (is_held_up(fd))
+		return -1;
+	return real.recv(fd, to, is_short(fd, len) ? 1 : len, flags);
+}
+
+ssize_t send(int fd, const void *from, size_t len, int flags)
+{
+	begin();
+	if (is_held_up(fd))
+		return -1;
+	return real.send(fd, from, is_short(fd, len) ? 1 : len, flags);
 }
 
 ssize_t writev(int fd, const struct iovec *vector, int count)
