@@ -50,7 +50,7 @@ BUILD=build make check CC="$CC" CFLAGS='-O0 -g --coverage' \
 	exit 1
 }
 # It is slower by far: one that has too little time is no news here.
-BUILD=build LIMIT=600 READERS=${READERS:-12} sh tests/run.sh "$@" >ran
+BUILD=build LIMIT=600 READERS=${READERS:-16} sh tests/run.sh "$@" >ran
 grep -e '^FAIL' -e '^    not ok' ran
 tail -n 1 ran
 
