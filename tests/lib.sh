@@ -450,6 +450,13 @@ expect() {
 	"$tool" chat "$1" send "$2" expect "$3" quiet 20
 }
 
+# http ADDRESS PATH [METHOD]: the whole answer. It is asked at once, for whoever is
+# silent at first is given the JSON.
+http() {
+	printf '%s %s HTTP/1.1\r\nHost: x\r\n\r\n' "${3:-GET}" "$2" >"$TMP/.asked"
+	"$tool" nc "$1" <"$TMP/.asked"
+}
+
 # stat NAME [PATH ...]: a value from the statistics of the proxy NAME, or all.
 stat() {
 	eval "lib_address=\$${1}_stats"
