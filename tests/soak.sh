@@ -181,7 +181,7 @@ sample() {
 }
 
 scrape() {
-	printf 'GET /metrics HTTP/1.1\r\n\r\n' | "$tool" nc "$old_stats" >metrics
+	http "$old_stats" /metrics >metrics
 	stat old >json
 }
 
