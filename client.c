@@ -109,14 +109,11 @@ static void accept_later(struct pool *pool, int wait)
 
 /* All workers hear of a client that comes, and whoever is awake would take all
  * of a burst. */
-static bool is_ahead(struct pool *pool)
+static bool is_ahead(const struct pool *pool)
 {
 	uint64_t least = counters_least(&pool->stats->client_connections);
-	bool waited = pool->accept_waited;
 
-	pool->accept_waited = false;
-	return !waited && pool->stats->client_connections >
-		least + least / 8 + AHEAD;
+	return pool->stats->client_connections > least + least / 8 + AHEAD;
 }
 
 /* Out of descriptors: refuse one with the descriptor kept for that. */
@@ -168,13 +165,15 @@ bool client_accept(struct pool *pool, int batch)
 
 void client_arrived(struct pool *pool)
 {
-	/* One at a time leaves some for the other workers. */
-	if (proxy.process != PROCESS_WORKER)
+	/* One at a time leaves some for the other workers; those that they do
+	 * not take in time, as one does that hangs, are ours. */
+	if (proxy.process != PROCESS_WORKER || pool->accept_waited)
 		client_accept(pool, ACCEPT_BATCH);
 	else if (is_ahead(pool))
 		accept_later(pool, AHEAD_WAIT);
 	else
 		client_accept(pool, 1);
+	pool->accept_waited = false;
 }
 
 /* ---- limits ------------------------------------------------------------------ */

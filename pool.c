@@ -81,6 +81,8 @@ int pool_listen(struct pool *pool, char **error)
 		return -1;
 	}
 	pool->listener.watch.fd = fd;
+	proxy.stats->total_connections++;
+	proxy.stats->curr_connections++;
 	if (proxy.process != PROCESS_WORKER)
 		log_notice("pool '%s' listens on '%s' for %s, %zu server%s",
 			conf->name, conf->listen.text,
@@ -93,8 +95,6 @@ int pool_serve(struct pool *pool, char **error)
 {
 	if (proxy.process == PROCESS_PARENT)
 		return 0;
-	proxy.stats->total_connections++;
-	proxy.stats->curr_connections++;
 	if (loop_watch(&proxy.loop, &pool->listener.watch, LOOP_READ) < 0) {
 		*error = xasprintf("pool '%s': watch on '%s' failed: %s",
 			pool->conf->name, pool->conf->listen.text,
@@ -171,6 +171,20 @@ static struct server *find_server(struct server **old, size_t count,
 		return s;
 	}
 	return NULL;
+}
+
+size_t pool_new_servers(const struct pool *pool, const struct conf_pool *conf)
+{
+	size_t count = conf->nservers;
+
+	for (size_t i = 0; conf->redis == pool->conf->redis &&
+	     i < conf->nservers; i++)
+		for (size_t k = 0; k < pool->conf->nservers; k++)
+			if (same_server(pool->servers[k]->conf, &conf->servers[i])) {
+				count--;
+				break;
+			}
+	return count;
 }
 
 void pool_reconfigure(struct pool *pool, struct conf_pool *conf,

@@ -355,9 +355,6 @@ static int signals_open(void)
 {
 	static const int list[] = { SIGTTIN, SIGTTOU, SIGHUP, SIGTERM, SIGINT,
 		SIGUSR1, SIGUSR2, SIGCHLD };
-	/* A worker reloads when its parent says so, and a SIGINT from a terminal
-	 * goes to all: the parent says what becomes of it. */
-	const size_t for_worker = 4;
 	struct sigaction action;
 	int fds[2];
 
@@ -375,12 +372,12 @@ static int signals_open(void)
 	action.sa_flags = SA_RESTART;
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
-	action.sa_handler = on_signal;
-	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		if (proxy.process == PROCESS_WORKER && i == for_worker)
-			action.sa_handler = SIG_IGN;
+	/* Who sends one to all of a group, or of a name, means one thing: the
+	 * parent hears it too and says to its workers what to do. */
+	if (proxy.process != PROCESS_WORKER)
+		action.sa_handler = on_signal;
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		sigaction(list[i], &action, NULL);
-	}
 	return loop_watch(&proxy.loop, &wakeup.watch, LOOP_READ);
 }
 
@@ -455,7 +452,8 @@ static struct pool **find_pools(struct conf *conf, char **error)
 		if (list[i])
 			continue;
 		list[i] = pool_new(conf_pool_take(&conf->pools[i]));
-		if (pool_listen(list[i], error) == 0)
+		if (pool_listen(list[i], error) == 0 &&
+		    pool_serve(list[i], error) == 0)
 			continue;
 		for (size_t j = 0; j <= i; j++)
 			if (pool_at(list[j]->conf->listen.text) != list[j])
@@ -466,36 +464,33 @@ static struct pool **find_pools(struct conf *conf, char **error)
 	return list;
 }
 
-/* Counters that the pools and servers of a configuration need. */
+/* Counters that a configuration needs besides those that there are. */
 static size_t counters_needed(const struct conf *conf)
 {
-	size_t count = 1; /* the process */
+	size_t count = 0;
 
-	for (size_t i = 0; i < conf->npools; i++)
-		count += 1 + conf->pools[i].nservers;
+	for (size_t i = 0; i < conf->npools; i++) {
+		const struct pool *pool = pool_at(conf->pools[i].listen.text);
+
+		count += pool ? pool_new_servers(pool, &conf->pools[i]) :
+			1 + conf->pools[i].nservers;
+	}
 	return count;
 }
 
-/* Those pools of the list that are not in use yet, which take clients from now
- * on; in the workers too. */
-static void serve_new_pools(const char *text, size_t len, struct pool **list,
-	size_t count, struct reload *counts)
+/* Those pools of the list that are not in use yet; the caller frees it. */
+static struct pool **new_pools(struct pool **list, size_t count,
+	struct reload *counts)
 {
 	struct pool **added = xcalloc(count, sizeof(*list));
-	char *error = NULL;
 
 	for (size_t i = 0; i < count; i++) {
 		if (pool_at(list[i]->conf->listen.text) == list[i])
 			continue;
 		added[counts->pools_added++] = list[i];
 		counts->servers_added += (unsigned)list[i]->conf->nservers;
-		if (pool_serve(list[i], &error) < 0)
-			log_err("%s", error);
-		free(error);
 	}
-	if (proxy.process == PROCESS_PARENT)
-		workers_reload(text, len, added, counts->pools_added);
-	free(added);
+	return added;
 }
 
 /* Take over what is known to work. */
@@ -543,10 +538,18 @@ static char *try_reload(const char *text, size_t len, struct reload *counts)
 		return xasprintf("%s: more servers than the workers have counters "
 			"for: restart", proxy.options.conf_file);
 	}
+	counters_next();
 	list = find_pools(&conf, &error);
 	if (list) {
-		serve_new_pools(text, len, list, conf.npools, counts);
+		struct pool **added = new_pools(list, conf.npools, counts);
+		unsigned count = counts->pools_added;
+
 		take_over(&conf, list, counts);
+		/* Last: of a pool that left, the last to close its listener must
+		 * be one who accepts. */
+		if (proxy.process == PROCESS_PARENT)
+			workers_reload(text, len, added, count);
+		free(added);
 	}
 	conf_free(&conf);
 	return error;
@@ -593,23 +596,16 @@ static void reload(void)
 	proxy.reload_failed = true;
 }
 
-/* Once is enough where the parent says it too. */
-static bool says_so(void)
-{
-	return proxy.process != PROCESS_WORKER;
-}
-
 static void stop(const char *name, int number)
 {
 	if (proxy.stopping) {
 		log_always("signal %d (%s) received again, exiting at once",
 			number, name);
-		workers_signal(SIGKILL);
+		workers_kill();
 		remove_pid_file();
 		_exit(1);
 	}
-	if (says_so())
-		log_always("signal %d (%s) received, exiting", number, name);
+	log_always("signal %d (%s) received, exiting", number, name);
 	proxy.stopping = true;
 }
 
@@ -617,12 +613,11 @@ static void change_level(const char *name, int number, int by)
 {
 	int before = log_level(), now;
 
-	if (says_so())
-		log_always("signal %d (%s) received, %s logging level", number,
-			name, by > 0 ? "up" : "down");
+	log_always("signal %d (%s) received, %s logging level", number, name,
+		by > 0 ? "up" : "down");
 	now = log_set_level(before + by);
-	workers_signal(number);
-	if (now != before && says_so())
+	workers_tell(WORKER_LEVEL);
+	if (now != before)
 		log_always("%s log level to %d", by > 0 ? "up" : "down", now);
 }
 
@@ -632,11 +627,10 @@ static void take_signal(int number)
 	case SIGTTIN: change_level("SIGTTIN", number, 1); break;
 	case SIGTTOU: change_level("SIGTTOU", number, -1); break;
 	case SIGHUP:
-		if (says_so())
-			log_always("signal %d (SIGHUP) received, reopening log "
-				"file", number);
+		log_always("signal %d (SIGHUP) received, reopening log file",
+			number);
 		log_reopen();
-		workers_signal(number);
+		workers_tell(WORKER_REOPEN);
 		break;
 	case SIGCHLD: workers_reap(); break;
 	case SIGINT: stop("SIGINT", number); break;
@@ -798,7 +792,7 @@ static int start(struct conf *conf, char **error)
 		sys.sysname, sys.release, sys.machine, (long)getpid());
 	if (proxy.options.workers > 1) {
 		proxy.process = PROCESS_PARENT;
-		if (counters_open(counters_needed(conf)) < 0) {
+		if (counters_open(1 + counters_needed(conf)) < 0) {
 			*error = xasprintf("counters: %s", strerror(errno));
 			return -1;
 		}
@@ -850,7 +844,7 @@ static void finish(void)
 	blocks_trim();
 	remove_pid_file();
 	loop_close(&proxy.loop);
-	if (says_so())
+	if (proxy.process != PROCESS_WORKER)
 		log_always("done");
 	log_close();
 }
@@ -873,13 +867,13 @@ static void drain(void)
 	for (size_t i = 0; i < proxy.npools; i++)
 		pool_drain(proxy.pools[i]);
 	/* Only now: the last to close a listener must be one who accepts. */
-	workers_signal(SIGTERM);
+	workers_tell(WORKER_STOP);
 	if (proxy.process == PROCESS_PARENT)
 		end += WORKER_GRACE;
 	while ((proxy.clients || any_busy() || workers_running()) &&
 	       proxy.loop.now_ms < end)
 		turn((int)(end - proxy.loop.now_ms));
-	workers_signal(SIGKILL);
+	workers_kill();
 }
 
 static int serve(void)

@@ -393,8 +393,8 @@ void split_redis(struct client *c, const struct command *cmd,
 /* The same for get, gets, gat and gats: `first` is the first key's word. */
 void split_memcached(struct client *c, const struct mc_command *cmd,
 	const struct arg *argv, size_t argc, size_t first);
-/* Send the same bytes to every server; without a client nobody is told. */
-void split_all(struct client *c, struct pool *pool, const struct command *cmd,
+/* Send the same bytes to every server; `quiet`: nobody is told what they say. */
+void split_all(struct client *c, bool quiet, const struct command *cmd,
 	const struct mc_command *mc, enum join how, const char *frame, size_t len);
 void split_scan(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc);
@@ -608,6 +608,8 @@ void pool_drain(struct pool *pool);
  * has not changed keeps its conns and counters. */
 void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
 	struct reload *counts);
+/* How many servers of that configuration are new to the pool. */
+size_t pool_new_servers(const struct pool *pool, const struct conf_pool *conf);
 /* Free what left and is done. False: the pool itself left and is done. */
 bool pool_sweep(struct pool *pool);
 /* It leaves: its counters and those of its servers are in nobody's sums. */
@@ -665,6 +667,7 @@ struct process_stats {
 	uint64_t memory_bytes;
 	uint64_t loop_max_us;
 	uint64_t updates;        /* how often that was done, of a worker */
+	uint64_t generation;     /* of the counters: reloads it has taken over */
 };
 
 struct proxy {
@@ -709,11 +712,13 @@ void proxy_bury(struct conn *c);
 
 /* ---- workers.c: several processes, and counters that they share ---------- */
 
-/* Make room for the counters of `needed` pools and servers, and as many again.
- * 0, or -1 with errno. Without it, counters are the memory of one process. */
+/* Make room for the counters of `needed` pools and servers, and for those that
+ * reloads bring: four times as many. 0, or -1 with errno. Without it, counters are the memory of one process. */
 int counters_open(size_t needed);
 /* Are there so many free? */
 bool counters_room(size_t needed);
+/* A reload begins: what is taken from now on is of the next generation. */
+void counters_next(void);
 /* Zeroed; all processes take and free them in the same order. */
 void *counters_new(size_t size);
 void counters_free(void *counters);
@@ -729,7 +734,13 @@ void workers_start(void);
 /* SIGCHLD has come: start again what died, after a while if it died young. */
 void workers_reap(void);
 unsigned workers_running(void);
-void workers_signal(int number);
+/* The first byte of what the parent says. */
+enum worker_message {
+	WORKER_FIGURES, WORKER_LISTEN, WORKER_RELOAD, WORKER_LEVEL,
+	WORKER_REOPEN, WORKER_STOP,
+};
+void workers_tell(enum worker_message what);
+void workers_kill(void);
 /* Bring the parent's counters up to date: the sums of the workers'. */
 void workers_collect(void);
 /* Of one worker, from 1. */

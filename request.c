@@ -326,7 +326,7 @@ static bool ask_all(struct client *c, const struct command *cmd,
 		forward(c, cmd, NULL, &no_key, len);
 		return true;
 	} else {
-		split_all(c, c->pool, cmd, NULL, (enum join)cmd->join, data, len);
+		split_all(c, false, cmd, NULL, (enum join)cmd->join, data, len);
 	}
 	return false;
 }
@@ -735,7 +735,7 @@ static APART void mc_flush(struct client *c, const struct mc_command *mc,
 		text_printf(&line, "%s%.*s", i ? " " : "", (int)argv[i].len,
 			argv[i].ptr);
 	text_printf(&line, "\r\n");
-	split_all(quiet ? NULL : c, c->pool, NULL, mc, JOIN_OK, line.ptr, line.len);
+	split_all(c, quiet, NULL, mc, JOIN_OK, line.ptr, line.len);
 	text_free(&line);
 }
 

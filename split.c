@@ -14,7 +14,10 @@
 
 #include "util.h"
 
-enum { ERROR_LINE = 256 };
+enum {
+	ERROR_LINE = 256,
+	INFO_WORDS = 4096, /* bytes */
+};
 
 /* Owner of a key that no live server has. */
 static const uint32_t NO_PART = UINT32_MAX;
@@ -183,6 +186,13 @@ static struct part *request_part(struct request *r, size_t i)
 	return r->split ? &r->split->parts[i] : &r->part;
 }
 
+/* It goes to no server. */
+static void part_refuse(struct part *part, const char *why)
+{
+	part_fail(part, why);
+	part_release(part);
+}
+
 static void parts_begin(void)
 {
 	for (size_t i = 0; i < group.nparts; i++)
@@ -195,8 +205,7 @@ static void parts_push(struct client *c, struct request *r)
 		struct part *part = request_part(r, i);
 
 		if (group.to[i] == &group.refused) {
-			part_fail(part, strerror(ETIMEDOUT));
-			part_release(part);
+			part_refuse(part, strerror(ETIMEDOUT));
 		} else {
 			server_push(group.conns[i], part,
 				group.to[i]->bytes - group.before[i], c);
@@ -335,10 +344,11 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 		join(r);
 }
 
-void split_all(struct client *c, struct pool *pool, const struct command *cmd,
+void split_all(struct client *c, bool quiet, const struct command *cmd,
 	const struct mc_command *mc, enum join how, const char *frame, size_t len)
 {
-	struct request *r = request_new(c);
+	struct pool *pool = c->pool;
+	struct request *r = request_new(quiet ? NULL : c);
 	struct split *s = split_new(r, how, pool->conf->nservers, 0);
 
 	/* The last part may be answered before this is over. */
@@ -350,21 +360,18 @@ void split_all(struct client *c, struct pool *pool, const struct command *cmd,
 		struct server_conn *sc;
 
 		if (pool->servers[i]->ejected) {
-			s->parts[i].over = true;
-			split_fail(&s->parts[i], "Connection refused");
-			part_release(&s->parts[i]);
+			part_refuse(&s->parts[i], "Connection refused");
 			continue;
 		}
-		sc = server_conn_for(pool->servers[i], 0, c && c->resp3);
+		sc = server_conn_for(pool->servers[i], 0, c->resp3);
 		if (server_refuses(sc, c)) {
-			part_fail(&s->parts[i], strerror(ETIMEDOUT));
-			part_release(&s->parts[i]);
+			part_refuse(&s->parts[i], strerror(ETIMEDOUT));
 			continue;
 		}
 		queue_put(&sc->conn.out, frame, len);
 		server_push(sc, &s->parts[i], len, c);
 	}
-	if (!c)
+	if (quiet)
 		request_release(r);
 	request_release(r);
 }
@@ -393,6 +400,10 @@ void split_scan(struct client *c, const struct command *cmd,
 		return;
 	}
 	sc = server_conn_for(server, 0, c->resp3);
+	if (server_refuses(sc, c)) {
+		client_error(c, strerror(ETIMEDOUT));
+		return;
+	}
 	r = request_new(c);
 	r->command = cmd;
 	s = split_new(r, JOIN_SCAN, 1, 0);
@@ -419,13 +430,19 @@ bool split_info(struct client *c, const struct arg *argv, size_t argc)
 	struct server_conn *sc;
 	struct request *r;
 	struct split *s;
+	size_t bytes = 0;
 
 	for (size_t i = 0; i < c->pool->conf->nservers && !server; i++)
 		if (!c->pool->servers[i]->ejected)
 			server = c->pool->servers[i];
-	if (!server)
+	/* Names of sections are short: more of them are not kept meanwhile. */
+	for (size_t i = 0; i < argc; i++)
+		bytes += argv[i].len;
+	if (!server || bytes > INFO_WORDS)
 		return false;
 	sc = server_conn_for(server, 0, c->resp3);
+	if (server_refuses(sc, c))
+		return false;
 	r = request_new(c);
 	s = split_new(r, JOIN_INFO, 1, 0);
 	copy_keys(s, argv, argc);
@@ -678,8 +695,10 @@ static struct block *join_arrays(const struct split *s)
 /* SCRIPT EXISTS: only what every server has is there. */
 static struct block *join_and(const struct split *s)
 {
-	struct block *block = block_new(s->replies[0].len);
+	struct block *block = block_try(s->replies[0].len);
 
+	if (!block)
+		return NULL;
 	append(block, s->replies[0].ptr, s->replies[0].len);
 	for (uint32_t i = 1; i < s->nparts; i++) {
 		const struct reply *reply = &s->replies[i];
@@ -717,7 +736,9 @@ static struct block *join_scan(struct request *r)
 		 r->client->pool->conf->distribution != DIST_RANDOM)
 		cursor = s->scanned + 1;
 	n = format_number(number, cursor);
-	block = block_new(reply->len + 32);
+	block = block_try(reply->len + 32);
+	if (!block)
+		return NULL;
 	block->end = (size_t)snprintf(block->data, 64, "*2\r\n$%zu\r\n", n);
 	append(block, number, n);
 	append(block, "\r\n", 2);
@@ -727,22 +748,22 @@ static struct block *join_scan(struct request *r)
 }
 
 /* The key of any server that has one, not always of the same. */
-static const struct reply *random_reply(const struct split *s)
+static struct reply *random_reply(struct split *s)
 {
 	/* A pool has servers. NOLINTNEXTLINE(clang-analyzer-core.DivideZero) */
 	uint32_t first = (uint32_t)(proxy.loop.now_us % s->nparts);
 
 	for (uint32_t i = 0; i < s->nparts; i++) {
-		const struct reply *reply = &s->replies[(first + i) % s->nparts];
+		struct reply *reply = &s->replies[(first + i) % s->nparts];
 		if (reply->type == REPLY_BULK)
 			return reply;
 	}
 	return &s->replies[0];
 }
 
-static const struct reply *longest_reply(const struct split *s)
+static struct reply *longest_reply(struct split *s)
 {
-	const struct reply *longest = &s->replies[0];
+	struct reply *longest = &s->replies[0];
 
 	for (uint32_t i = 1; i < s->nparts; i++)
 		if (s->replies[i].len > longest->len)
@@ -752,9 +773,9 @@ static const struct reply *longest_reply(const struct split *s)
 
 /* The part whose reply is the reply of all, or NULL if they are to be joined:
  * the first error, or the first success where one is enough. */
-static const struct reply *one_for_all(const struct request *r)
+static struct reply *one_for_all(struct request *r)
 {
-	const struct split *s = r->split;
+	struct split *s = r->split;
 	bool want_error = s->join != JOIN_ANY;
 
 	if (s->join == JOIN_INFO)
@@ -762,7 +783,7 @@ static const struct reply *one_for_all(const struct request *r)
 	if (s->join == JOIN_ARRAY && r->client->pool->conf->multiget_miss)
 		return NULL;
 	for (uint32_t i = 0; i < s->nparts; i++) {
-		const struct reply *reply = &s->replies[i];
+		struct reply *reply = &s->replies[i];
 		if ((reply->type == REPLY_ERROR) == want_error)
 			return reply;
 	}
@@ -808,16 +829,21 @@ static struct block *join_replies(struct request *r)
 /* All parts are answered. */
 static void join(struct request *r)
 {
-	const struct reply *one = one_for_all(r);
+	struct reply *one = one_for_all(r);
 	struct block *block;
 
 	r->client->held -= replies_bytes(r->split);
-	if (one) {
+	if (one && !one->block) {
 		request_answer(r, one->ptr, one->len);
 		return;
 	}
 	errno = EINVAL;
-	block = join_replies(r);
+	if (one) {
+		block = one->block;
+		one->block = NULL;
+	} else {
+		block = join_replies(r);
+	}
 	if (block)
 		request_answer_block(r, block);
 	else

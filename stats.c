@@ -832,7 +832,7 @@ void stats_ready(struct conn *c, unsigned events)
 			reader_read(r);
 		return;
 	}
-	for (;;) {
+	for (int i = 0; i < STATS_CLIENTS; i++) {
 		int fd = socket_accept(c->watch.fd);
 		if (fd < 0) {
 			/* Out of descriptors: it would be reported on and on. */

@@ -9,9 +9,13 @@
  * outlives it.
  *
  * What the parent says to a worker, over a socket of the two:
- *   'P'                  bring your figures up to date; a byte comes back
- *   'F' and a descriptor listen here, for a pool of the next configuration
- *   'R' length text      reload: this is the configuration, checked already
+ *   WORKER_FIGURES       bring your figures up to date; a byte comes back
+ *   WORKER_LISTEN        listen at the descriptor that comes with it, for a pool
+ *                        of the next configuration
+ *   WORKER_RELOAD        struct reload_head, text: the configuration, which has
+ *                        been checked
+ *   WORKER_LEVEL         and a byte: the level of the log
+ *   WORKER_REOPEN, WORKER_STOP
  * End of file: the parent has gone, and the worker stops.
  */
 #include "proxy.h"
@@ -41,11 +45,18 @@ enum {
 	MAX_DELAY = 10000,     /* doubled each time up to this */
 };
 
+/* Behind WORKER_RELOAD. */
+struct reload_head {
+	uint32_t len;          /* of the text */
+	uint32_t generation;   /* of the counters */
+};
+
 struct worker {
 	pid_t pid;             /* 0: not running */
 	int channel;           /* the parent's end */
 	uint64_t started_ms;
 	uint64_t asked;        /* how often for its figures */
+	bool late;             /* with its figures: others do not wait for it */
 	uint64_t delay;        /* ms before the next start */
 	struct timer restart;
 };
@@ -67,9 +78,10 @@ union slot {
 static struct {
 	union slot *areas;     /* NULL: one process, memory of its own */
 	union slot *own;       /* of this process; the parent has sums in it */
-	bool *taken;
+	uint32_t *taken;       /* by what generation; 0: free */
+	uint32_t generation;   /* grows with each reload, in all processes */
 	size_t slots;
-} shared;
+} shared = { .generation = 1 };
 
 static union slot *area(unsigned worker)
 {
@@ -123,13 +135,26 @@ void *counters_new(size_t size)
 		return xcalloc(1, size);
 	while (shared.taken[i])
 		i++;
-	shared.taken[i] = true;
+	shared.taken[i] = shared.generation;
 	memset(&shared.own[i], 0, sizeof(shared.own[i]));
-	/* One that is not running cannot do that itself. */
-	for (unsigned w = 1; workers && w <= proxy.options.workers; w++)
-		if (!workers[w - 1].pid)
-			memset(area(w) + i, 0, sizeof(union slot));
 	return &shared.own[i];
+}
+
+void counters_next(void)
+{
+	if (proxy.process == PROCESS_PARENT)
+		shared.generation++;
+}
+
+/* A worker that died had slots in use that belong to others by now, if it had
+ * not heard of the last reloads. */
+static void clear_stale(unsigned worker)
+{
+	const struct process_stats *process = of_worker(worker, proxy.stats);
+
+	for (size_t i = 0; i < shared.slots; i++)
+		if (shared.taken[i] > process->generation)
+			memset(area(worker) + i, 0, sizeof(union slot));
 }
 
 void counters_free(void *counters)
@@ -138,7 +163,7 @@ void counters_free(void *counters)
 		free(counters);
 		return;
 	}
-	shared.taken[(union slot *)counters - shared.own] = false;
+	shared.taken[(union slot *)counters - shared.own] = 0;
 }
 
 void *counters_detach(void *counters, size_t size)
@@ -194,7 +219,8 @@ static void wait_for_figures(void)
 				of_worker(w, proxy.stats);
 
 			list[w - 1].fd = -1;
-			if (!worker->pid || stats->updates >= worker->asked)
+			if (!worker->pid || worker->late ||
+			    stats->updates >= worker->asked)
 				continue;
 			list[w - 1].fd = worker->channel;
 			list[w - 1].events = POLLIN;
@@ -207,17 +233,23 @@ static void wait_for_figures(void)
 			    read(list[w - 1].fd, bytes, sizeof(bytes)) <= 0)
 				workers[w - 1].asked = 0; /* it has ended */
 	}
+	for (unsigned w = 1; w <= proxy.options.workers; w++)
+		workers[w - 1].late = list[w - 1].fd >= 0 && behind;
 	free(list);
 }
 
 static void ask_for_figures(void)
 {
+	static const char figures[] = { WORKER_FIGURES };
+
 	for (unsigned w = 1; w <= proxy.options.workers; w++) {
 		struct worker *worker = &workers[w - 1];
 		const struct process_stats *stats = of_worker(w, proxy.stats);
 
+		if (stats->updates >= worker->asked)
+			worker->late = false;
 		if (worker->pid && worker->asked - stats->updates < UNANSWERED &&
-		    send(worker->channel, "P", 1, MSG_NOSIGNAL) == 1)
+		    send(worker->channel, figures, 1, MSG_NOSIGNAL) == 1)
 			worker->asked++;
 	}
 }
@@ -245,13 +277,17 @@ static void sum_slot(size_t slot)
 	}
 }
 
-static void sum_server(struct server *s)
+/* Whether it is ejected now, and was not, or the other way round. */
+static bool sum_server(struct server *s)
 {
+	bool before = s->ejected;
+
 	largest(&s->stats->server_ejected_at);
 	largest(&s->stats->ejected);
 	largest(&s->stats->failing);
 	s->ejected = s->stats->ejected;
 	s->failing = s->stats->failing;
+	return s->ejected != before;
 }
 
 void workers_collect(void)
@@ -264,9 +300,13 @@ void workers_collect(void)
 		if (shared.taken[i])
 			sum_slot(i);
 	for (size_t p = 0; p < proxy.npools; p++) {
-		for (size_t i = 0; i < proxy.pools[p]->conf->nservers; i++)
-			sum_server(proxy.pools[p]->servers[i]);
-		pool_update_ring(proxy.pools[p]);
+		struct pool *pool = proxy.pools[p];
+		bool changed = false;
+
+		for (size_t i = 0; i < pool->conf->nservers; i++)
+			changed = sum_server(pool->servers[i]) || changed;
+		if (changed)
+			pool_update_ring(pool);
 	}
 	largest(&proxy.stats->loop_max_us);
 	proxy.stats->memory_bytes += own_memory;
@@ -313,6 +353,7 @@ static void clear_gauges(unsigned worker)
 	}
 	process->curr_connections = process->memory_bytes = 0;
 	process->updates = 0;
+	clear_stale(worker);
 }
 
 /* ---- the worker's side ------------------------------------------------------------ */
@@ -338,6 +379,8 @@ static int receive(char *bytes, size_t room, int *fd)
 	struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 
 	*fd = -1;
+	if (n > 0 && message.msg_flags & MSG_CTRUNC)
+		log_err("worker: no descriptor left for the listener of a new pool");
 	if (header && header->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
 	return (int)n;
@@ -358,26 +401,56 @@ int workers_listener(void)
 	return fd;
 }
 
+static size_t take_reload(const char *bytes, size_t len)
+{
+	struct reload_head head;
+
+	if (len < sizeof(head))
+		return 0;
+	memcpy(&head, bytes, sizeof(head));
+	if (len < sizeof(head) + head.len)
+		return 0;
+	/* One that drains takes no new clients. */
+	if (!proxy.stopping) {
+		shared.generation = head.generation;
+		proxy_reload(bytes + sizeof(head), head.len);
+		proxy.stats->generation = head.generation;
+	}
+	while (parent.nlisteners)
+		close(workers_listener());
+	return sizeof(head) + head.len;
+}
+
 /* The length of the message at the front, once it is there; 0: not yet. */
 static size_t take_message(const char *bytes, size_t len)
 {
-	uint32_t text = 0;
+	size_t used;
 
-	if (bytes[0] == 'P') {
+	switch ((enum worker_message)bytes[0]) {
+	case WORKER_FIGURES:
 		stats_update();
 		proxy.stats->updates++;
 		/* Only to wake it: what counts is in the mapping. */
 		(void)!send(parent.conn.watch.fd, "", 1, MSG_NOSIGNAL);
+		break;
+	case WORKER_LISTEN:
+		break;
+	case WORKER_RELOAD:
+		used = take_reload(bytes + 1, len - 1);
+		return used ? 1 + used : 0;
+	case WORKER_LEVEL:
+		if (len < 2)
+			return 0;
+		log_set_level(bytes[1]);
+		return 2;
+	case WORKER_REOPEN:
+		log_reopen();
+		break;
+	case WORKER_STOP:
+		proxy.stopping = true;
+		break;
 	}
-	if (bytes[0] != 'R')
-		return 1;
-	if (len < 1 + sizeof(text))
-		return 0;
-	memcpy(&text, bytes + 1, sizeof(text));
-	if (len < 1 + sizeof(text) + text)
-		return 0;
-	proxy_reload(bytes + 1 + sizeof(text), text);
-	return 1 + sizeof(text) + text;
+	return 1;
 }
 
 void workers_ready(void)
@@ -424,13 +497,22 @@ static void become_worker(unsigned number, int channel)
 	workers = NULL;
 	proxy.process = PROCESS_WORKER;
 	proxy.stats = of_worker(number, proxy.stats);
+	proxy.stats->generation = shared.generation;
+	proxy.stats->total_connections += proxy.npools;
+	proxy.stats->curr_connections += proxy.npools;
 	for (size_t p = 0; p < proxy.npools; p++) {
 		struct pool *pool = proxy.pools[p];
 
 		pool->stats = of_worker(number, pool->stats);
-		for (size_t i = 0; i < pool->conf->nservers; i++)
-			pool->servers[i]->stats = of_worker(number,
-				pool->servers[i]->stats);
+		pool->ring.seed += number;
+		for (size_t i = 0; i < pool->conf->nservers; i++) {
+			struct server *s = pool->servers[i];
+
+			s->stats = of_worker(number, s->stats);
+			/* What others found: it finds out for itself. */
+			s->ejected = s->failing = false;
+		}
+		pool_update_ring(pool);
 	}
 	shared.own = area(number);
 	parent.conn.role = ROLE_PARENT;
@@ -536,11 +618,11 @@ unsigned workers_running(void)
 	return count;
 }
 
-void workers_signal(int number)
+void workers_kill(void)
 {
 	for (unsigned w = 0; workers && w < proxy.options.workers; w++)
 		if (workers[w].pid)
-			kill(workers[w].pid, number);
+			kill(workers[w].pid, SIGKILL);
 }
 
 /* ---- reload: from the parent to the workers -------------------------------------------- */
@@ -586,16 +668,28 @@ static bool tell(const struct worker *worker, const char *bytes, size_t len,
 	return true;
 }
 
-static bool tell_reload(const struct worker *worker, const char *text,
-	uint32_t len, struct pool *const *pools, size_t npools)
+void workers_tell(enum worker_message what)
 {
-	char head[1 + sizeof(len)] = "R";
+	const char bytes[] = { (char)what, (char)log_level() };
+
+	for (unsigned w = 0; workers && w < proxy.options.workers; w++)
+		if (workers[w].pid)
+			(void)tell(&workers[w], bytes,
+				what == WORKER_LEVEL ? 2 : 1, -1);
+}
+
+static bool tell_reload(const struct worker *worker, const char *text,
+	size_t len, struct pool *const *pools, size_t npools)
+{
+	static const char listen_here[] = { WORKER_LISTEN };
+	static const char reload_so[] = { WORKER_RELOAD };
+	struct reload_head head = { (uint32_t)len, shared.generation };
 
 	for (size_t i = 0; i < npools; i++)
-		if (!tell(worker, "F", 1, pools[i]->listener.watch.fd))
+		if (!tell(worker, listen_here, 1, pools[i]->listener.watch.fd))
 			return false;
-	memcpy(head + 1, &len, sizeof(len));
-	return tell(worker, head, sizeof(head), -1) &&
+	return tell(worker, reload_so, 1, -1) &&
+		tell(worker, (const char *)&head, sizeof(head), -1) &&
 		tell(worker, text, len, -1);
 }
 
@@ -605,8 +699,8 @@ void workers_reload(const char *text, size_t len, struct pool *const *pools,
 	for (unsigned w = 1; w <= proxy.options.workers; w++) {
 		struct worker *worker = &workers[w - 1];
 
-		if (!worker->pid || tell_reload(worker, text, (uint32_t)len,
-		    pools, npools))
+		if (!worker->pid || tell_reload(worker, text, len, pools,
+		    npools))
 			continue;
 		/* A new one starts with the new configuration. */
 		log_err("worker %u does not take the configuration, ended", w);
