@@ -3,13 +3,17 @@
 # What a request costs: this proxy beside twemproxy 0.5.0 and beside haproxy in
 # TCP mode, which only moves bytes and so shows what there is to be had.
 #
-# usage: bench.sh [WORD ...]     only the loads with one of these words
+# usage: bench.sh [WORD ...]     only the rows with one of these words
 #
-# ROUNDS (5) of each load, one proxy after the other, so that whatever else the
-# machine does strikes all alike. The figure to go by is the CPU time per
-# request, user and system: it does not depend on how fast the load generator
-# and the servers are. QUICK=1 takes less than a minute. Proxies that are not
-# there are left out. Status 1: some limit is OVER.
+# A row of the table, in Markdown, is one load: ROUNDS (9) of it, one proxy after
+# the other, so that whatever else the machine does strikes all alike. The figure
+# to go by is the CPU time per request, user and system, of the first proxy over
+# that of the others in the same round: it does not depend on how fast the load
+# generator and the servers are. Shown are the median of each proxy's, and the
+# least, the median and the largest of the ratios; a median over its limit is
+# OVER. Throughput and latency are shown as medians of the ratios, and are SLOW
+# or LATE if they are worse than 5 and 10 percent. QUICK=1 takes a minute or two.
+# Proxies and tools that are not there are left out. Status 1: some limit is OVER.
 
 . "$(dirname "$0")/lib.sh"
 
@@ -18,8 +22,9 @@ need_memcached
 need_command redis-benchmark
 [ -r /proc/self/schedstat ] || lacking '/proc/self/schedstat (Linux)'
 [ -x "$BUILD/bench_memcached" ] || fail "$BUILD/bench_memcached is missing"
-ROUNDS=${ROUNDS:-5}
-share=1
+[ -x "$BUILD/hold" ] || fail "$BUILD/hold is missing"
+ROUNDS=${ROUNDS:-9}
+share=2
 if [ -n "${QUICK:-}" ]; then
 	ROUNDS=3
 	share=6
@@ -54,16 +59,16 @@ pool() {
 	END
 }
 
-# start_as NAME PROGRAM: the same pools for each program.
+# start_as NAME PROGRAM [SERVERS]: the same pools for each program.
 start_as() {
 	{
-		pool redis 5
-		pool memcached 3
+		pool redis 5 ${3:-}
+		[ -n "${3:-}" ] || pool memcached 3
 	} >pools
 	start_program "$1" "$2" <pools
 	set -- "$1" $(listens pools)
-	eval "$1_redis=${2#*:} $1_memcached=${3#*:}"
-	variants="$variants $1"
+	eval "$1_redis=${2#*:}"
+	[ -z "${3:-}" ] || eval "$1_memcached=${3#*:}"
 }
 
 # haproxy_pool KIND COUNT PORT
@@ -85,7 +90,6 @@ start_haproxy() {
 	"$1" -db -f haproxy.cfg >haproxy.out 2>&1 &
 	lib_started haproxy other
 	wait_ready haproxy "$haproxy_redis"
-	variants="$variants haproxy"
 }
 
 # cpu PID: sets $cpu to the ns that a program and its children were at work.
@@ -137,8 +141,16 @@ measure() {
 	echo "$variant $(((cpu - before) / n)) $got"
 }
 
-# The figures of one load as a table; limits are of CPU against the others.
-table() {
+heading() {
+	[ -z "${headed:-}" ] || return
+	headed=1
+	printf '| load | CPU per request, us | over the first, ratios: least, median, '
+	printf 'largest | limit | requests/s | p99 |\n|---|---|---|---|---|---|\n'
+}
+
+# The figures of one load as rows, one for each of the others; limits are of the
+# CPU of the first over theirs.
+rows() {
 	awk -v name="$1" -v limits="$2" '
 	function sort(v, n,   i, j, x) {
 		for (i = 2; i <= n; i++) {
@@ -149,23 +161,23 @@ table() {
 		}
 	}
 	function median(v, n) {
-		sort(v, n)
 		return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
 	}
 	function middle(who, col,   v, i) {
 		for (i = 1; i <= rounds[who]; i++)
 			v[i] = at[who, col, i]
+		sort(v, rounds[who])
 		return median(v, rounds[who])
 	}
-	function ratio(who, col, limit,   v, i, n, m, text) {
-		n = rounds[who]
+	# Sets least, mid, most.
+	function ratio(other, col,   v, i, n) {
+		n = rounds[other]
 		for (i = 1; i <= n; i++)
-			v[i] = at[who, col, i] ? at["ours", col, i] / at[who, col, i] : 0
-		m = sprintf("%.2f", median(v, n)) + 0
-		text = sprintf("%.2f %.2f %.2f", v[1], m, v[n])
-		if (limit)
-			text = text (m <= limit ? " ok " : " OVER ") limit
-		return text
+			v[i] = at[other, col, i] ? at[who[1], col, i] / at[other, col, i] : 0
+		sort(v, n)
+		least = v[1]
+		mid = sprintf("%.2f", median(v, n)) + 0
+		most = v[n]
 	}
 	{
 		if (!rounds[$1]++)
@@ -174,24 +186,23 @@ table() {
 			at[$1, i, rounds[$1]] = $i
 	}
 	END {
-		split("ns-CPU/request requests/s p50-us p99-us", label, " ")
 		n = split(limits, words, " ")
 		for (i = 1; i < n; i += 2)
 			limit[words[i]] = words[i + 1]
-		printf "%-28s", name
-		for (i = 1; i <= count; i++)
-			printf "%11s", who[i]
-		for (i = 2; i <= count; i++)
-			printf "  %-24s", "ours/" who[i]
-		printf "\n"
-		for (col = 2; col <= 5; col++) {
-			printf "  %-26s", label[col - 1]
-			for (i = 1; i <= count; i++)
-				printf "%11.0f", middle(who[i], col)
-			for (i = 2; i <= count; i++)
-				printf "  %-24s", ratio(who[i], col, \
-					col == 2 ? limit[who[i]] : 0)
-			printf "\n"
+		for (i = 2; i <= count; i++) {
+			ratio(who[i], 2)
+			mark = who[i] in limit ? limit[who[i]] : ""
+			if (mark != "" && mid > mark)
+				mark = "OVER " mark
+			printf "| %s | %s %.2f, %s %.2f | %.2f **%.2f** %.2f | %s", name, \
+				who[1], middle(who[1], 2) / 1000, who[i], \
+				middle(who[i], 2) / 1000, least, mid, most, mark
+			ratio(who[i], 3)
+			printf " | %.2f%s", mid, \
+				(who[i] == "nutcracker" && mid < 0.95 ? " SLOW" : "")
+			ratio(who[i], 5)
+			printf " | %.2f%s |\n", mid, \
+				(who[i] == "nutcracker" && mid > 1.1 ? " LATE" : "")
 		}
 	}' figures
 }
@@ -206,8 +217,8 @@ is_wanted() {
 	return 1
 }
 
-# load NAME LIMITS KIND N OPTION ...: LIMITS of our CPU per request over that of
-# others: "nutcracker 0.5 haproxy 1.4".
+# load NAME LIMITS KIND N OPTION ...: LIMITS of the first proxy's CPU per request
+# over that of others: "nutcracker 0.5 haproxy 1.4". The proxies are in $variants.
 load() {
 	name=$1 limits=$2 kind=$3 n=$(($4 / share))
 	shift 4
@@ -220,9 +231,17 @@ load() {
 		done
 		round=$((round + 1))
 	done
-	table "$name" "$limits" | tee table
+	heading
+	rows "$name" "$limits" | tee table
 	! grep -q OVER table || lib_failed=1
-	echo
+}
+
+# single NAME UNIT LIMIT OURS [THEIRS]: a figure that is no matter of load.
+single() {
+	heading
+	word=$(awk -v got="$4" -v limit="$3" 'BEGIN { if (got > limit) print "OVER " }')
+	[ -z "$word" ] || lib_failed=1
+	echo "| $1 | ours $4 $2${5:+, nutcracker $5} | | $word$3 | | |"
 }
 
 # Every server has all keys, as haproxy sends a request to any.
@@ -242,15 +261,21 @@ done
 for n in 1 2 3; do
 	start_memcached memcached$n
 done
-variants=
 start_as ours "$NUTCRACKER"
+variants=ours
+memory_at_start=$(memory ours)
 find_original
-[ -z "$original" ] || start_as nutcracker "$original"
+[ -z "$original" ] || {
+	start_as nutcracker "$original"
+	variants="$variants nutcracker"
+}
 for dir in $(echo "$PATH:/usr/sbin:/usr/local/sbin" | tr : ' '); do
 	[ -x "$dir/haproxy" ] || continue
 	start_haproxy "$dir/haproxy"
+	variants="$variants haproxy"
 	break
 done
+all=$variants
 fill -r "$keys"
 
 # three_bytes WHAT: small values, one request after the other and pipelined.
@@ -284,6 +309,99 @@ if is_wanted 'GET SET 100 KB'; then
 	done
 fi
 
+# ---- many servers, many clients ---------------------------------------------
+
+# Each request of an idle machine is one write to its server and one read from it,
+# however many there are. Under load, requests for one server share them, and the
+# fewer share the more servers there are: twemproxy's rows say the same of it.
+many_servers() {
+	is_wanted "$1 servers" || return
+	start_as "ours$1" "$NUTCRACKER" "$1"
+	variants="ours$1 ours"
+	load "$1 servers, 1 client" "ours $2" redis 40000 -c 1 -r "$keys" -t get
+	load "$1 servers, 50 clients" '' redis 100000 -c 50 -r "$keys" -t get
+	load "$1 servers, 50 clients, depth 64" '' redis 800000 -c 50 -r "$keys" \
+		-t get -P 64
+	if [ -n "$original" ]; then
+		start_as "nutcracker$1" "$original" "$1"
+		variants="ours$1 nutcracker$1"
+		load "$1 servers, 50 clients" "nutcracker$1 0.58" redis 100000 -c 50 \
+			-r "$keys" -t get
+		load "$1 servers, 50 clients, depth 64" "nutcracker$1 0.58" redis \
+			800000 -c 50 -r "$keys" -t get -P 64
+		stop "nutcracker$1"
+	fi
+	stop "ours$1"
+}
+
+many_servers 200 1.15
+many_servers 1000 1.2
+
+idle_clients() {
+	is_wanted "$1 idle clients" || return
+	[ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge $(($1 + 200)) ] ||
+		ulimit -n $(($1 + 200)) 2>/dev/null || {
+		echo "| $1 idle clients: ulimit -n is too low | | | | | |"
+		return
+	}
+	start_as oursidle "$NUTCRACKER"
+	bytes 'PING\r\n' >ping
+	bytes '+PONG\r\n' >pong
+	"$BUILD/hold" pour "$oursidle_redis" "$1" 1 ping pong >idle.out 2>&1 &
+	lib_started idle burden
+	wait_until 60000 eval 'contains idle.out read || lib_ended $idle_pid'
+	contains idle.out read || fail "$(cat idle.out)"
+	variants='oursidle ours'
+	load "$1 idle clients" 'ours 1.1' redis 100000 -c 50 -r "$keys" -t get
+	load "$1 idle clients, depth 16" 'ours 1.1' redis 400000 -c 50 -r "$keys" \
+		-t get -P 16
+	stop idle
+	stop oursidle
+}
+
+idle_clients 8000
+
+# ---- figures that are no matter of load ----------------------------------------
+
+# system_calls VARIANT N: prints how many a request takes.
+system_calls() {
+	eval "pid=\$${1}_pid port=\$${1}_redis"
+	strace -f -c -o calls -p "$pid" 2>/dev/null &
+	tracer=$!
+	wait_until 5000 eval 'grep -q "TracerPid:.*[1-9]" /proc/$pid/status'
+	redis_load "$port" "$2" -c 50 -r "$keys" -t get >/dev/null
+	kill -INT $tracer
+	wait $tracer
+	awk -v n="$2" '$NF == "total" { printf "%.2f", $4 / n }' calls
+}
+
+if is_wanted 'system calls' && command -v strace >/dev/null; then
+	theirs=
+	[ -z "$original" ] || theirs=$(system_calls nutcracker 20000)
+	single 'system calls, GET, 50 clients' 'a request' 2.4 \
+		"$(system_calls ours 20000)" "$theirs"
+fi
+
+# start_ms VARIANT PROGRAM: prints the CPU time until it serves, which other work
+# of the machine does not make longer, the least of five starts.
+start_ms() {
+	for i in 1 2 3 4 5; do
+		start_as "$1$i" "$2" 200
+		eval "cpu \$${1}${i}_pid"
+		echo "$cpu"
+		stop "$1$i"
+	done | sort -n | awk 'NR == 1 { printf "%.1f", $1 / 1e6 }'
+}
+
+if is_wanted 'start'; then
+	theirs=
+	[ -z "$original" ] || theirs=$(start_ms theirs "$original")
+	single 'start with 200 servers, CPU' ms 20 \
+		"$(start_ms start "$NUTCRACKER")" "$theirs"
+	single 'memory at the start' KB 2560 "$memory_at_start"
+fi
+
+echo
 echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | sed q)," \
 	"$(grep -c '^processor' /proc/cpuinfo) cores, $(uname -srm)," \
 	"load $(cut -d ' ' -f 1 /proc/loadavg)"

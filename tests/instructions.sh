@@ -89,12 +89,19 @@ echo "$compiler" >new
 listen=$(free_port)
 servers redis
 servers memcached
+# A client alone pays for two turns of the loop with each request; fifty, with one
+# request each at a time, share them, and the more so with many requests each.
 load 'redis get 1' redis 1000 -c 1
+load 'redis get 1 of 50' redis 6400 -c 50 -P 1
 load 'redis get 64' redis 12800 -c 50 -P 64
 load 'redis set 1' redis 1000 -c 1 -t set
+load 'redis set 1 of 50' redis 6400 -c 50 -P 1 -t set
 load 'redis mget 100' redis 100 -c 1 -t mget -k 100
+load 'redis mset 50' redis 100 -c 1 -t mset -k 50
 load 'memcached get 1' memcached 1000 -c 1
+load 'memcached get 1 of 50' memcached 6400 -c 50 -P 1
 load 'memcached get 32' memcached 12800 -c 50 -P 32
+load 'memcached set 32' memcached 12800 -c 50 -P 32 -t set
 load 'memcached get of 50' memcached 100 -c 1 -k 50
 [ -n "$comparable" ] || skip_case "comparison: no figures for ${compiler#??}"
 [ "${1:-}" != -w ] || cp new "$figures"
