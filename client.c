@@ -224,6 +224,11 @@ static bool is_reading(const struct client *c)
 	return c->conn.watch.events == LOOP_READ && !c->conn.blocked;
 }
 
+static bool is_ending(const struct client *c)
+{
+	return c->eof || c->closing || c->draining;
+}
+
 static void update_watch(struct client *c)
 {
 	unsigned events = c->conn.blocked ? LOOP_WRITE : 0;
@@ -266,8 +271,8 @@ static void client_linger(struct client *c)
 		client_timer);
 }
 
-/* Everything is written: is there anything left to be done for it? */
-static void end_if_done(struct client *c)
+/* It ends, once everything is done for it and written: is it? */
+static APART void end_if_done(struct client *c)
 {
 	if (c->head || c->conn.out.head || c->lingering || c->paused)
 		return;
@@ -296,7 +301,7 @@ static void client_parse(struct client *c)
 		conn_discard(&c->conn);
 	else
 		conn_keep(&c->conn);
-	if (!c->head)
+	if (is_ending(c))
 		end_if_done(c);
 	if (c->conn.watch.fd >= 0 && (c->paused || c->closing || !is_reading(c)))
 		update_watch(c);
@@ -429,6 +434,16 @@ void client_finish(struct client *c)
 
 /* ---- write and close ------------------------------------------------------------------------ */
 
+/* It was paused, and there may be room again. */
+static APART void go_on(struct client *c)
+{
+	if ((c->paused || (wants_input(c) &&
+	    !(c->conn.watch.events & LOOP_READ))) && has_room(c))
+		client_wake(c);
+	else if (!is_reading(c))
+		update_watch(c);
+}
+
 void client_flush(struct client *c)
 {
 	if (!c->conn.blocked) {
@@ -440,15 +455,10 @@ void client_flush(struct client *c)
 		}
 		c->conn.blocked = result == IO_AGAIN;
 	}
-	end_if_done(c);
-	if (c->conn.watch.fd < 0)
-		return;
-	/* It was paused, and there may be room again. */
-	if ((c->paused || (wants_input(c) &&
-	    !(c->conn.watch.events & LOOP_READ))) && has_room(c))
-		client_wake(c);
-	else if (!is_reading(c))
-		update_watch(c);
+	if (is_ending(c))
+		end_if_done(c);
+	if (c->conn.watch.fd >= 0 && (c->paused || !is_reading(c)))
+		go_on(c);
 }
 
 static void say_close(const struct client *c, const char *why)

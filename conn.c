@@ -109,7 +109,8 @@ void block_free(struct block *block)
 	if (!block)
 		return;
 	size = block->size;
-	if (size == SPARE_SIZES || spares[size].count >= (unsigned)SPARE_BLOCKS >> size) {
+	if (size == SPARE_SIZES ||
+	    spares[size].count >= (unsigned)SPARE_BLOCKS >> size) {
 		free(block);
 		return;
 	}
