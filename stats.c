@@ -18,7 +18,7 @@
 #include "util.h"
 
 enum {
-	HTTP_WAIT = 50,      /* ms to wait for a client that speaks first */
+	HTTP_WAIT = 250,     /* ms to wait for a client that speaks first */
 	STATS_LINGER = 2000, /* ms for a reader to take its answer */
 	STATS_CLIENTS = 64,  /* readers at a time */
 	ACCEPT_RETRY = 100,  /* ms until a failed accept is tried again */
