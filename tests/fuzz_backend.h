@@ -271,6 +271,7 @@ static size_t read_memcached(char *data, size_t len, size_t *argc)
 {
 	const char *end = memchr(data, '\n', len);
 	const struct mc_command *mc;
+	const struct arg *last;
 	size_t line, block;
 
 	if (!end)
@@ -282,8 +283,9 @@ static size_t read_memcached(char *data, size_t len, size_t *argc)
 		check_word(&backend_argv[i]);
 	mc = mc_command_find(backend_argv[0].ptr, backend_argv[0].len);
 	must(mc && *argc >= mc->min_words);
+	last = &backend_argv[*argc - 1];
 	must(!mc->can_noreply || *argc <= mc->min_words ||
-		!word_is(&backend_argv[*argc - 1], "noreply"));
+		last->len != 7 || memcmp(last->ptr, "noreply", 7) != 0);
 	block = block_length((enum mc_kind)mc->kind, *argc);
 	if (block == SIZE_MAX)
 		return line;
