@@ -192,7 +192,7 @@ static void forward(struct client *c, const struct command *cmd,
 	sc = server_conn_for(s, hash, c->resp3);
 	if (c->overdue_ms && server_refuses(sc, c)) {
 		conn_consume(&c->conn, len);
-		client_error(c, strerror(ETIMEDOUT));
+		client_error(c, error_text(ETIMEDOUT));
 		return;
 	}
 	r = request_new(c);
@@ -232,7 +232,7 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 	sc = server_conn_for(s, hash, c->resp3);
 	if (server_refuses(sc, c)) {
 		if (!quiet)
-			client_error(c, strerror(ETIMEDOUT));
+			client_error(c, error_text(ETIMEDOUT));
 		return;
 	}
 	r = request_new(quiet ? NULL : c);

@@ -33,7 +33,7 @@ static const char *reason(int error)
 	case 0: return "unknown";
 	case LOOKUP_ERROR: return strerror(EHOSTDOWN);
 	case REFUSED_GREETING: return "Server refused AUTH or SELECT";
-	default: return strerror(error);
+	default: return error_text(error);
 	}
 }
 

@@ -205,7 +205,7 @@ static void parts_push(struct client *c, struct request *r)
 		struct part *part = request_part(r, i);
 
 		if (group.to[i] == &group.refused) {
-			part_refuse(part, strerror(ETIMEDOUT));
+			part_refuse(part, error_text(ETIMEDOUT));
 		} else {
 			server_push(group.conns[i], part,
 				group.to[i]->bytes - group.before[i], c);
@@ -365,7 +365,7 @@ void split_all(struct client *c, bool quiet, const struct command *cmd,
 		}
 		sc = server_conn_for(pool->servers[i], 0, c->resp3);
 		if (server_refuses(sc, c)) {
-			part_refuse(&s->parts[i], strerror(ETIMEDOUT));
+			part_refuse(&s->parts[i], error_text(ETIMEDOUT));
 			continue;
 		}
 		queue_put(&sc->conn.out, frame, len);
@@ -401,7 +401,7 @@ void split_scan(struct client *c, const struct command *cmd,
 	}
 	sc = server_conn_for(server, 0, c->resp3);
 	if (server_refuses(sc, c)) {
-		client_error(c, strerror(ETIMEDOUT));
+		client_error(c, error_text(ETIMEDOUT));
 		return;
 	}
 	r = request_new(c);
@@ -847,5 +847,5 @@ static void join(struct request *r)
 	if (block)
 		request_answer_block(r, block);
 	else
-		request_fail(r, strerror(errno));
+		request_fail(r, error_text(errno));
 }

@@ -226,6 +226,16 @@ char *xasprintf(const char *fmt, ...)
 	return text;
 }
 
+const char *error_text(int error)
+{
+	switch (error) {
+	case ETIMEDOUT: return "Connection timed out";
+	case EHOSTUNREACH: return "No route to host";
+	case ENETUNREACH: return "Network is unreachable";
+	default: return strerror(error);
+	}
+}
+
 bool parse_number(const char *text, size_t len, uint64_t max, uint64_t *value)
 {
 	uint64_t n = 0;

@@ -88,6 +88,9 @@ char *xstrndup(const char *text, size_t len);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 _Noreturn void out_of_memory(void);
 
+/* strerror in the words that clients of twemproxy know, which are glibc's. */
+const char *error_text(int error);
+
 /* All of text[0..len) must be ASCII digits (at least one) and the value at
  * most `max`. Returns false and leaves *value alone otherwise. */
 bool parse_number(const char *text, size_t len, uint64_t max, uint64_t *value);
