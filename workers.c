@@ -70,9 +70,9 @@ static unsigned restarts;
  * area belongs to the same pool or server: all processes take and free them in
  * the same order. */
 union slot {
-	struct server_stats server;
-	struct pool_stats pool;
-	struct process_stats process;
+	struct server_stats server; /* cppcheck-suppress unusedStructMember */
+	struct pool_stats pool; /* cppcheck-suppress unusedStructMember */
+	struct process_stats process; /* cppcheck-suppress unusedStructMember */
 };
 
 static struct {

@@ -6,6 +6,7 @@
 #
 # usage: portability.sh [VARIANT ...]     all by default; a row of the list below
 #
+# TESTS='owner framing' runs only those besides the unit tests.
 # A variant without its compiler or emulator is skipped. What was printed in full
 # is in $BUILD/portability. Where a machine is emulated, the servers and tools of
 # the tests are this machine's, and cases that measure time or memory are skipped.
@@ -20,7 +21,7 @@ export LC_ALL
 
 # Left out: what builds or takes a program of its own, is about the tests, measures
 # the machine, or is about other people's clients.
-left_out=' papers tools bench instructions poll static memory clients '
+left_out=' papers tools contrib bench latency instructions poll static memory clients soak fuzz faults '
 
 # name | what it is | compiler | make's variables | emulator
 variants() {
@@ -68,6 +69,10 @@ emulate() {
 }
 
 tests() {
+	[ -z "${TESTS:-}" ] || {
+		echo "$TESTS"
+		return
+	}
 	for file in "$here"/*.test; do
 		test=${file##*/}
 		test=${test%.test}

@@ -18,7 +18,8 @@ command -v valgrind >/dev/null || {
 }
 # Left out: those that build or start a program of their own, that are about the
 # tests or measure, and that compare with clients and servers at full speed.
-left_out=' papers tools bench instructions poll static memory clients twin order '
+left_out=' papers tools contrib bench latency instructions poll static memory clients'
+left_out="$left_out twin stats_twin order soak fuzz faults stalled "
 [ $# -gt 0 ] || for file in "$here"/*.test; do
 	name=${file##*/}
 	case $left_out in
@@ -38,7 +39,7 @@ cat >"$logs/watched" <<-END
 END
 chmod +x "$logs/watched"
 
-EMULATED=valgrind LIMIT=300 NUTCRACKER=$logs/watched sh "$here/run.sh" "$@"
+EMULATED=valgrind LIMIT=${LIMIT:-600} NUTCRACKER=$logs/watched sh "$here/run.sh" "$@"
 status=$?
 runs=0 bad=0
 for said in "$logs"/said.*; do
