@@ -739,6 +739,15 @@ static APART void mc_flush(struct client *c, const struct mc_command *mc,
 	text_free(&line);
 }
 
+/* Would noreply still stand there if the last one were taken off? The server
+ * would send no reply, and the next one would be taken for it. */
+static bool is_noreply_twice(const struct mc_command *mc, const struct arg *argv,
+	size_t argc)
+{
+	return argc > (mc->kind == MC_FLUSH ? 2 : 3) &&
+		is_noreply(&argv[argc - 1]) && is_noreply(&argv[argc - 2]);
+}
+
 /* A whole line has come. False: the data behind it has not. */
 static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	char *data, size_t len)
@@ -754,7 +763,8 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	if (mc && c->pool->conf->ncommands && conf_command(c->pool->conf, argv[0].ptr, argv[0].len))
 		mc = NULL;
 	if (!mc || words < mc->min_words ||
-	    (mc->max_words && words > mc->max_words)) {
+	    (mc->max_words && words > mc->max_words) ||
+	    (mc->can_noreply && is_noreply_twice(mc, argv, argc))) {
 		log_info("c %d unknown command or wrong words: '%.*s'",
 			c->conn.watch.fd, (int)(argc && argv[0].len < 64 ?
 			argv[0].len : 0), argc ? argv[0].ptr : "");
