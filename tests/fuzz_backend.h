@@ -377,7 +377,7 @@ static void frame_done(struct backend *b, struct backend_conn *c, size_t len,
 static void backend_send(struct backend *b, struct backend_conn *c,
 	const void *bytes, size_t len)
 {
-	bool mute = c->end.mute;
+	bool mute = c->end.mute, late = c->end.written < c->end.out.len;
 	size_t arrived;
 
 	/* One that does not read is looked at all the same. */
@@ -385,7 +385,8 @@ static void backend_send(struct backend *b, struct backend_conn *c,
 	end_read(&c->end);
 	c->end.mute = mute;
 	backend_parse(b, c);
-	arrived = c->nunits + (c->read < c->end.in.len);
+	/* What is behind other bytes may go out when more requests are there. */
+	arrived = late ? SIZE_MAX : c->nunits + (c->read < c->end.in.len);
 	end_send(&c->end, bytes, len);
 	while (!c->broken && c->framed < c->end.out.len) {
 		const char *data = c->end.out.ptr + c->framed;

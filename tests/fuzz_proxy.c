@@ -471,10 +471,8 @@ static bool is_right(const struct ask *a, const struct arg *reply)
 	if (proxy_error(reply) || (one && is_miss(reply)))
 		return true;
 	for (unsigned i = 0; i < a->nkeys; i++)
-		if (a->where[i] && (one || *reply->ptr == '-' ||
-		    *reply->ptr == '+' || (!redis && *reply->ptr != 'V') ||
-		    *reply->ptr == '$' || *reply->ptr == '=' ||
-		    *reply->ptr == '!') && is_said(a->keys[i], reply))
+		if (a->where[i] && (one || *reply->ptr != (redis ? '*' : 'V')) &&
+		    is_said(a->keys[i], reply))
 			return true;
 	if (a->kind == ASK_SUM)
 		return *reply->ptr == ':';
