@@ -326,7 +326,7 @@ static bool proxy_error(const struct arg *reply)
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
 		if (same(reply, line, error_line(proxy.pools[0],
-		    strerror(errors[i]), line, sizeof(line))))
+		    error_text(errors[i]), line, sizeof(line))))
 			return true;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 		if (same(reply, line, error_line(proxy.pools[0], texts[i], line,

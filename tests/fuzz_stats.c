@@ -125,7 +125,7 @@ static uint64_t ask(const uint8_t *data, size_t size, unsigned pieces)
 	if (size % 2)
 		shutdown(reader.fd, SHUT_WR);
 	else
-		world_us += 60000;
+		world_us += 300000;
 	for (int i = 0; i < 50 && !reader.eof; i++) {
 		world_turn();
 		end_read(&reader);
