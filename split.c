@@ -327,13 +327,17 @@ void split_memcached(struct client *c, const struct mc_command *mc,
 			queue_put(q, " ", 1);
 		}
 	for (size_t i = 0; i < nkeys; i++) {
+		const struct arg *key = &argv[first + i];
+		/* With the blank behind it, which only the last may lack. */
+		bool blank = key->ptr[key->len] == ' ';
 		struct queue *q;
 
 		if (group.owner[i] == NO_PART)
 			continue;
 		q = group.to[group.owner[i]];
-		queue_put(q, argv[first + i].ptr, argv[first + i].len);
-		queue_put(q, " ", 1);
+		queue_put(q, key->ptr, key->len + blank);
+		if (!blank)
+			queue_put(q, " ", 1);
 	}
 	for (size_t i = 0; i < group.nparts; i++)
 		queue_put(group.to[i], "\r\n", 2);

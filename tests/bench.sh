@@ -275,7 +275,6 @@ for dir in $(echo "$PATH:/usr/sbin:/usr/local/sbin" | tr : ' '); do
 	variants="$variants haproxy"
 	break
 done
-all=$variants
 fill -r "$keys"
 
 # three_bytes WHAT: small values, one request after the other and pipelined.
@@ -307,6 +306,7 @@ if is_wanted 'GET SET 100 KB'; then
 		load "$what 100 KB" 'nutcracker 0.80' redis 6000 -c 50 -r 100 \
 			-d 102400 -t "$(echo $what | tr A-Z a-z)"
 	done
+	fill -r 100
 fi
 
 # ---- many servers, many clients ---------------------------------------------
