@@ -282,7 +282,8 @@ static size_t read_memcached(char *data, size_t len, size_t *argc)
 	for (size_t i = 0; i < *argc; i++)
 		check_word(&backend_argv[i]);
 	mc = mc_command_find(backend_argv[0].ptr, backend_argv[0].len);
-	must(mc && *argc >= mc->min_words);
+	/* Without its noreply a line may be a word short: an ERROR for nobody. */
+	must(mc && *argc + (mc->can_noreply && *argc == 2) >= mc->min_words);
 	last = &backend_argv[*argc - 1];
 	must(!mc->can_noreply || *argc <= mc->min_words ||
 		last->len != 7 || memcmp(last->ptr, "noreply", 7) != 0);
