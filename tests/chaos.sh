@@ -38,8 +38,8 @@ for i in 1 2 3 4; do
 done
 start_faulty r5 redis
 start_faulty m5 memcached
-start_faulty ri redis -i 100
-start_faulty mi memcached -i 100
+start_faulty ri redis -i 400
+start_faulty mi memcached -i 400
 
 # pool NAME REDIS ON_EJECT SERVER ...: its address is in $NAME.
 pool() {
@@ -177,8 +177,8 @@ all_loads redis keep move r
 all_loads memcached mkeep mmove m
 other vanish vanish "$keep" vanish.redis 1 30
 other mvanish vanish "$mkeep" vanish.memcached 2 30
-other ask ask "$idle" '*2\r\n$3\r\nGET\r\n$1\r\na\r\n' '$-1\r\n' 500
-other mask ask "$midle" 'get a\r\n' 'END\r\n' 500
+other ask ask "$idle" '*2\r\n$3\r\nGET\r\n$1\r\na\r\n' '$-1\r\n' 1000
+other mask ask "$midle" 'get a\r\n' 'END\r\n' 1000
 
 # ---- the faults --------------------------------------------------------
 
