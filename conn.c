@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -19,9 +20,10 @@
 #include "util.h"
 
 enum {
-	SPARE_SIZES = 6,    /* BLOCK_SIZE, and twice that, up to 512 KB */
-	SPARE_BLOCKS = 256, /* kept for the next turns: 4 MB of each size */
+	SPARE_SIZES = 17,   /* BLOCK_SIZE, and twice that, up to 1 GB */
+	SPARE_BYTES = 1 << 26, /* kept for the next turns, all sizes together */
 	SHARED_SIZE = 131072, /* bytes of one read, one of those sizes */
+	MAPPED = 32768,     /* bytes, from which on a block is a mapping of its own */
 	WRITE_VECTOR = 32,  /* blocks handed to one write */
 };
 
@@ -37,6 +39,8 @@ static struct {
 	unsigned unused; /* the fewest there were since the last trim */
 } spares[SPARE_SIZES];
 
+static size_t spare_bytes;
+
 /* The smallest size kept that is large enough; SPARE_SIZES if none is. */
 static unsigned spare_size(size_t cap)
 {
@@ -47,11 +51,20 @@ static unsigned spare_size(size_t cap)
 	return size;
 }
 
-/* NULL: there is no memory for it. */
+/* NULL: there is no memory for it. One that is large is not of the heap, where
+ * any small thing behind it would keep it from going back to the system. */
 static APART struct block *block_make(size_t cap, unsigned size)
 {
-	struct block *block = malloc(sizeof(*block) + cap);
+	struct block *block;
 
+	if (cap < MAPPED) {
+		block = malloc(sizeof(*block) + cap);
+	} else {
+		block = mmap(NULL, sizeof(*block) + cap, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (block == MAP_FAILED)
+			block = NULL;
+	}
 	if (!block)
 		return NULL;
 	block->cap = cap;
@@ -69,6 +82,7 @@ static inline struct block *block_of_size(unsigned size)
 	if (!block)
 		return block_make((size_t)BLOCK_SIZE << size, size);
 	spares[size].list = block->next;
+	spare_bytes -= block->cap;
 	if (--spares[size].count < spares[size].unused)
 		spares[size].unused = spares[size].count;
 	block->next = NULL;
@@ -102,6 +116,14 @@ static inline struct block *small_block(void)
 	return block;
 }
 
+static APART void block_give_back(struct block *block)
+{
+	if (block->cap < MAPPED)
+		free(block);
+	else
+		munmap(block, sizeof(*block) + block->cap);
+}
+
 void block_free(struct block *block)
 {
 	unsigned size;
@@ -109,19 +131,18 @@ void block_free(struct block *block)
 	if (!block)
 		return;
 	size = block->size;
-	if (size == SPARE_SIZES ||
-	    spares[size].count >= (unsigned)SPARE_BLOCKS >> size) {
-		free(block);
+	if (size == SPARE_SIZES || spare_bytes >= SPARE_BYTES) {
+		block_give_back(block);
 		return;
 	}
 	block->next = spares[size].list;
 	spares[size].list = block;
 	spares[size].count++;
+	spare_bytes += block->cap;
 }
 
 void blocks_trim(void)
 {
-	/* It may lie behind all that is free now, which then stays ours. */
 	block_free(shared);
 	shared = NULL;
 	for (unsigned i = 0; i < SPARE_SIZES; i++) {
@@ -130,7 +151,8 @@ void blocks_trim(void)
 			spares[i].list = block->next;
 			spares[i].count--;
 			spares[i].unused--;
-			free(block);
+			spare_bytes -= block->cap;
+			block_give_back(block);
 		}
 		spares[i].unused = spares[i].count;
 	}
@@ -221,21 +243,21 @@ static bool make_room(struct conn *c, size_t need)
 	struct block *in = c->in, *larger;
 	size_t have = in->end - in->start, cap;
 
-	if (in->start) {
-		memmove(in->data, in->data + in->start, have);
-		in->start = 0;
-		in->end = have;
-	}
 	cap = need > have + READ_SIZE ? need : have + READ_SIZE;
 	if (cap > have * 2 + READ_SIZE)
 		cap = have * 2 + READ_SIZE;
-	if (cap <= in->cap)
+	if (cap <= in->cap) {
+		memmove(in->data, in->data + in->start, have);
+		in->start = 0;
+		in->end = have;
 		return true;
-	larger = realloc(in, sizeof(*larger) + cap);
+	}
+	larger = block_try(cap);
 	if (!larger)
 		return false;
-	larger->cap = cap;
-	larger->size = SPARE_SIZES;
+	memcpy(larger->data, in->data + in->start, have);
+	larger->end = have;
+	block_free(in);
 	c->in = larger;
 	return true;
 }

@@ -1009,10 +1009,11 @@ int main(int argc, char **argv)
 		status = daemonize();
 	if (start(&conf, &error) < 0) {
 		log_err("%s", error);
-		report(status, error);
-		free(error);
 		conf_free(&conf);
 		finish();
+		/* Last: whoever reads it may try again at once. */
+		report(status, error);
+		free(error);
 		return 1;
 	}
 	conf_free(&conf);

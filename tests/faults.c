@@ -33,6 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -65,6 +66,8 @@ static struct {
 	void *(*calloc)(size_t count, size_t size);
 	void *(*realloc)(void *old, size_t size);
 	void (*free)(void *memory);
+	void *(*mmap)(void *at, size_t size, int access, int flags, int fd, off_t from);
+	int (*munmap)(void *memory, size_t size);
 	ssize_t (*read)(int fd, void *to, size_t len);
 	ssize_t (*write)(int fd, const void *from, size_t len);
 	ssize_t (*writev)(int fd, const struct iovec *vector, int count);
@@ -153,6 +156,8 @@ static void begin(void)
 	find(&real.malloc, "malloc");
 	find(&real.calloc, "calloc");
 	find(&real.realloc, "realloc");
+	find(&real.mmap, "mmap");
+	find(&real.munmap, "munmap");
 	find(&real.free, "free");
 	find(&real.read, "read");
 	find(&real.write, "write");
@@ -343,6 +348,27 @@ void free(void *memory)
 		return;
 	forget(memory);
 	real.free(memory);
+}
+
+/* Memory of no file is as good as allocated. */
+void *mmap(void *at, size_t size, int access, int flags, int fd, off_t from)
+{
+	void *memory;
+
+	begin();
+	if (fd < 0 && !may_allocate(size, __builtin_return_address(0)))
+		return MAP_FAILED;
+	memory = real.mmap(at, size, access, flags, fd, from);
+	if (fd < 0 && memory != MAP_FAILED)
+		remember(memory, __builtin_return_address(0));
+	return memory;
+}
+
+int munmap(void *memory, size_t size)
+{
+	begin();
+	forget(memory);
+	return real.munmap(memory, size);
 }
 
 /* ---- descriptors, and what else there is only so much of --------------------- */
