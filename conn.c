@@ -23,7 +23,8 @@ enum {
 	SPARE_SIZES = 17,   /* BLOCK_SIZE, and twice that, up to 1 GB */
 	SPARE_BYTES = 1 << 26, /* kept for the next turns, all sizes together */
 	SHARED_SIZE = 131072, /* bytes of one read, one of those sizes */
-	MAPPED = 32768,     /* bytes, from which on a block is a mapping of its own */
+	MAPPED = 32768,     /* bytes, from which on a block is a mapping of its own, */
+	HUGE = 1 << 20,     /* and one that replaces spares */
 	WRITE_VECTOR = 32,  /* blocks handed to one write */
 };
 
@@ -74,17 +75,52 @@ static APART struct block *block_make(size_t cap, unsigned size)
 	return block;
 }
 
-/* The same. */
-static inline struct block *block_of_size(unsigned size)
+static APART void block_give_back(struct block *block)
+{
+	if (block->cap < MAPPED)
+		free(block);
+	else
+		munmap(block, sizeof(*block) + block->cap);
+}
+
+/* There is one. */
+static inline struct block *spare_take(unsigned size)
 {
 	struct block *block = spares[size].list;
 
-	if (!block)
-		return block_make((size_t)BLOCK_SIZE << size, size);
 	spares[size].list = block->next;
 	spare_bytes -= block->cap;
 	if (--spares[size].count < spares[size].unused)
 		spares[size].unused = spares[size].count;
+	return block;
+}
+
+/* None is left of this size. A huge one takes the place of others, for it may be
+ * made of what they held, as a reply is of its parts. */
+static APART struct block *block_new_of_size(unsigned size)
+{
+	size_t cap = (size_t)BLOCK_SIZE << size;
+	size_t bytes = cap >= HUGE ? cap : 0;
+
+	for (unsigned i = SPARE_SIZES; i-- > 0;) {
+		while (bytes && spares[i].list) {
+			struct block *block = spare_take(i);
+
+			bytes -= block->cap < bytes ? block->cap : bytes;
+			block_give_back(block);
+		}
+	}
+	return block_make(cap, size);
+}
+
+/* The same. */
+static inline struct block *block_of_size(unsigned size)
+{
+	struct block *block;
+
+	if (!spares[size].list)
+		return block_new_of_size(size);
+	block = spare_take(size);
 	block->next = NULL;
 	block->start = block->end = 0;
 	return block;
@@ -116,14 +152,6 @@ static inline struct block *small_block(void)
 	return block;
 }
 
-static APART void block_give_back(struct block *block)
-{
-	if (block->cap < MAPPED)
-		free(block);
-	else
-		munmap(block, sizeof(*block) + block->cap);
-}
-
 void block_free(struct block *block)
 {
 	unsigned size;
@@ -146,14 +174,8 @@ void blocks_trim(void)
 	block_free(shared);
 	shared = NULL;
 	for (unsigned i = 0; i < SPARE_SIZES; i++) {
-		while (spares[i].unused > 0) {
-			struct block *block = spares[i].list;
-			spares[i].list = block->next;
-			spares[i].count--;
-			spares[i].unused--;
-			spare_bytes -= block->cap;
-			block_give_back(block);
-		}
+		for (unsigned n = spares[i].unused; n > 0; n--)
+			block_give_back(spare_take(i));
 		spares[i].unused = spares[i].count;
 	}
 }
