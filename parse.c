@@ -811,7 +811,7 @@ enum parse_result memcached_reply(struct parse *p, const char *data, size_t len)
 			return bad(p, "reply line too long");
 		if (!length)
 			return more(p, len + 1);
-		if (starts(s, length, "VALUE", 5) &&
+		if (begins(s, length, "VALUE ", 6) &&
 		    (first || p->type == REPLY_VALUES)) {
 			p->type = REPLY_VALUES;
 			result = data_block(p, data, len, length, 5, 2);

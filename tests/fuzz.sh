@@ -76,11 +76,13 @@ run() {
 	for name in ${*:-$names}; do
 		mkdir -p "$dir/new/$name" "$dir/found/$name"
 		words "$name" >"$dir/$name.words"
+		dict=
+		[ ! -s "$dir/$name.words" ] || dict=-dict=$dir/$name.words
 		echo "fuzz_$name: $seconds seconds"
 		# A small quarantine: the program gives its memory back at each turn.
 		ASAN_OPTIONS=quarantine_size_mb=16:${ASAN_OPTIONS:-} \
 			"$dir/fuzz_$name" -max_total_time="$seconds" -timeout=30 \
-			-max_len=2048 -dict="$dir/$name.words" -artifact_prefix="$dir/found/$name/" \
+			-max_len=2048 ${dict:+"$dict"} -artifact_prefix="$dir/found/$name/" \
 			-print_final_stats=1 "$dir/new/$name" "$corpus/$name" \
 			>"$dir/$name.log" 2>&1 || {
 			echo "fuzz_$name: found something: $dir/$name.log"

@@ -122,6 +122,7 @@ static const struct row rows[] = {
 	BAD(MC_REPLY, "VALUE a\r\n", "length"),
 	BAD(MC_REPLY, "VALUE a 0 1\r\nxyz", "CR LF"),
 	BAD(MC_REPLY, "VALUE a 0 1\r\nx\r\nSTORED\r\n", "between values"),
+	BAD(MC_REPLY, "VALUE\ra 0 1\r\nx\r\nEND\r\n", "no known kind"),
 	MORE(MC_REPLY, "VALUE a 0 5\r\nx"),
 };
 
