@@ -282,6 +282,17 @@ static APART void end_if_done(struct client *c)
 		client_close(c, NULL);
 }
 
+static APART void parsed_last(struct client *c)
+{
+	if (c->closing)
+		conn_discard(&c->conn);
+	else
+		conn_keep(&c->conn);
+	end_if_done(c);
+	if (c->conn.watch.fd >= 0)
+		update_watch(c);
+}
+
 static void client_parse(struct client *c)
 {
 	c->paused = false;
@@ -297,13 +308,12 @@ static void client_parse(struct client *c)
 	}
 	if (c->conn.watch.fd < 0)
 		return;
-	if (c->closing)
-		conn_discard(&c->conn);
-	else
-		conn_keep(&c->conn);
-	if (is_ending(c))
-		end_if_done(c);
-	if (c->conn.watch.fd >= 0 && (c->paused || c->closing || !is_reading(c)))
+	if (is_ending(c)) {
+		parsed_last(c);
+		return;
+	}
+	conn_keep(&c->conn);
+	if (c->paused || !is_reading(c))
 		update_watch(c);
 }
 
@@ -329,22 +339,19 @@ static void client_read(struct client *c)
 {
 	enum io result = conn_read(&c->conn);
 
-	if (result == IO_AGAIN)
-		return;
-	if (result == IO_ERROR) {
-		client_close(c, strerror(c->conn.error));
-	} else if (c->lingering) {
-		if (result == IO_EOF)
-			client_close(c, NULL);
-		else
-			conn_discard(&c->conn);
-	} else if (result == IO_EOF) {
-		client_eof(c);
-	} else {
+	if (result == IO_OK && !c->lingering) {
 		c->active_ms = proxy.loop.now_ms;
 		client_parse(c);
 		if (c->draining && c->conn.watch.fd >= 0)
 			client_drain(c);
+	} else if (result == IO_OK) {
+		conn_discard(&c->conn);
+	} else if (result == IO_ERROR) {
+		client_close(c, strerror(c->conn.error));
+	} else if (result == IO_EOF && c->lingering) {
+		client_close(c, NULL);
+	} else if (result == IO_EOF) {
+		client_eof(c);
 	}
 }
 
@@ -455,9 +462,12 @@ void client_flush(struct client *c)
 		}
 		c->conn.blocked = result == IO_AGAIN;
 	}
-	if (is_ending(c))
+	if (is_ending(c)) {
 		end_if_done(c);
-	if (c->conn.watch.fd >= 0 && (c->paused || !is_reading(c)))
+		if (c->conn.watch.fd < 0)
+			return;
+	}
+	if (c->paused || !is_reading(c))
 		go_on(c);
 }
 

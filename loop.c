@@ -94,14 +94,10 @@ static void backend_wait(struct loop *loop, int wait,
 	for (int i = 0; i < n; i++) {
 		struct watch *watch = list[i].data.ptr;
 		uint32_t got = list[i].events;
-		unsigned events = 0;
+		unsigned events = (got & EPOLLIN ? LOOP_READ : 0) |
+			(got & EPOLLOUT ? LOOP_WRITE : 0) |
+			(got & (EPOLLERR | EPOLLHUP) ? LOOP_ERROR : 0);
 
-		if (got & EPOLLIN)
-			events |= LOOP_READ;
-		if (got & EPOLLOUT)
-			events |= LOOP_WRITE;
-		if (got & (EPOLLERR | EPOLLHUP))
-			events |= LOOP_ERROR;
 		if (watch->fd >= 0)
 			ready(watch, events);
 	}
@@ -204,17 +200,13 @@ static void backend_wait(struct loop *loop, int wait,
 	take_time(loop);
 	for (size_t i = 0; i < used && n > 0; i++) {
 		short got = list->fds[i].revents;
-		unsigned events = 0;
+		unsigned events = (got & POLLIN ? LOOP_READ : 0) |
+			(got & POLLOUT ? LOOP_WRITE : 0) |
+			(got & (POLLERR | POLLHUP | POLLNVAL) ? LOOP_ERROR : 0);
 
 		if (!got)
 			continue;
 		n--;
-		if (got & POLLIN)
-			events |= LOOP_READ;
-		if (got & POLLOUT)
-			events |= LOOP_WRITE;
-		if (got & (POLLERR | POLLHUP | POLLNVAL))
-			events |= LOOP_ERROR;
 		if (list->watches[i])
 			ready(list->watches[i], events);
 	}

@@ -11,10 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The first two as most systems have them in poll, which costs nothing then. */
 enum {
 	LOOP_READ = 1,
-	LOOP_WRITE = 2,
-	LOOP_ERROR = 4, /* hang-up or error: reported whether asked for or not */
+	LOOP_WRITE = 4,
+	LOOP_ERROR = 8, /* hang-up or error: reported whether asked for or not */
 };
 
 /* A descriptor that is waited for: the first member of whatever owns it. */

@@ -21,30 +21,37 @@ enum {
 	MEMCACHED_BINARY = 0x80, /* first byte of a binary request */
 };
 
+static struct arg kept_args[ARGS_KEPT];
+
 /* The words of the request at hand. */
 static struct {
 	struct arg *v;
 	size_t room;
-} args;
+} args = { kept_args, ARGS_KEPT };
 
 static uint32_t *keys;
 static size_t keys_room;
+
+static void args_release(void)
+{
+	if (args.v != kept_args)
+		free(args.v);
+	args.v = kept_args;
+	args.room = ARGS_KEPT;
+}
 
 static void args_reserve(size_t room)
 {
 	if (args.room >= room)
 		return;
-	args.v = xrealloc(args.v, room * sizeof(*args.v));
+	args_release();
+	args.v = xmalloc(room * sizeof(*args.v));
 	args.room = room;
 }
 
 static APART void args_shrink(void)
 {
-	if (args.room > ARGS_KEPT) {
-		free(args.v);
-		args.v = NULL;
-		args.room = 0;
-	}
+	args_release();
 	if (keys_room > ARGS_KEPT) {
 		free(keys);
 		keys = NULL;
@@ -54,7 +61,7 @@ static APART void args_shrink(void)
 
 void request_free_scratch(void)
 {
-	free(args.v);
+	args_release();
 	free(keys);
 }
 
@@ -456,10 +463,12 @@ static APART void protocol_error(struct client *c)
 	client_finish(c);
 }
 
-static APART bool parse_redis(struct client *c, char *data, size_t len)
+/* Not all has come, or it is not an array of a usual number of words, or it is
+ * out of order. False: there is no request yet, or will be none. */
+static APART bool other_redis(struct client *c, enum parse_result result,
+	const char *data)
 {
 	struct parse *p = &c->parse;
-	enum parse_result result = redis_request(p, data, len, args.v, args.room);
 
 	if (!c->authenticated && result != PARSE_BAD &&
 	    (p->argc > NOAUTH_ARGS || p->need > NOAUTH_BYTES)) {
@@ -484,6 +493,19 @@ static APART bool parse_redis(struct client *c, char *data, size_t len)
 		redis_command(c, args.v, p->argc, data, p->pos);
 	if (p->argc > ARGS_KEPT)
 		args_shrink();
+	return true;
+}
+
+static APART bool parse_redis(struct client *c, char *data, size_t len)
+{
+	struct parse *p = &c->parse;
+	enum parse_result result = redis_request(p, data, len, args.v, args.room);
+
+	if (result == PARSE_DONE && !p->is_inline && p->argc - 1 < ARGS_KEPT &&
+	    c->authenticated)
+		redis_command(c, args.v, p->argc, data, p->pos);
+	else if (!other_redis(c, result, data))
+		return false;
 	parse_reset(p);
 	c->conn.need = 0;
 	return true;
@@ -872,8 +894,6 @@ static APART bool parse_memcached(struct client *c, char *data, size_t len)
 
 bool request_parse(struct client *c, char *data, size_t len)
 {
-	if (!args.v)
-		args_reserve(ARGS_KEPT);
 	return c->pool->conf->redis ? parse_redis(c, data, len) :
 		parse_memcached(c, data, len);
 }
