@@ -10,39 +10,42 @@
  * beside it, which a lookup compares first. */
 #define NAME(name) (name), sizeof(name) - 1
 #define READ(name, arity, keys) \
-	{NAME(name), arity, CMD_READ, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, {keys}}
+	{NAME(name), arity, CMD_READ, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, keys}
 #define WRITE(name, arity, keys) \
-	{NAME(name), arity, CMD_WRITE, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, {keys}}
+	{NAME(name), arity, CMD_WRITE, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, keys}
 #define KEYED(name, arity, flags, keys) \
-	{NAME(name), arity, flags, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, {keys}}
+	{NAME(name), arity, flags, ROUTE_KEYS, JOIN_NONE, LOCAL_NONE, keys}
 #define SPLIT(name, arity, flags, join, keys) \
-	{NAME(name), arity, flags, ROUTE_KEYS, join, LOCAL_NONE, {keys}}
+	{NAME(name), arity, flags, ROUTE_KEYS, join, LOCAL_NONE, keys}
 #define ALL(name, arity, flags, join) \
-	{NAME(name), arity, flags, ROUTE_ALL, join, LOCAL_NONE, {K_NONE}}
+	{NAME(name), arity, flags, ROUTE_ALL, join, LOCAL_NONE, K_NONE}
 #define ANY(name, arity) \
-	{NAME(name), arity, 0, ROUTE_ANY, JOIN_NONE, LOCAL_NONE, {K_NONE}}
+	{NAME(name), arity, 0, ROUTE_ANY, JOIN_NONE, LOCAL_NONE, K_NONE}
 #define LOCAL(name, arity, flags, local) \
-	{NAME(name), arity, flags, ROUTE_LOCAL, JOIN_NONE, local, {K_NONE}}
+	{NAME(name), arity, flags, ROUTE_LOCAL, JOIN_NONE, local, K_NONE}
 #define REFUSED(name, arity, flags, keys) \
-	{NAME(name), arity, flags, ROUTE_REFUSED, JOIN_NONE, LOCAL_NONE, {keys}}
+	{NAME(name), arity, flags, ROUTE_REFUSED, JOIN_NONE, LOCAL_NONE, keys}
 
-/* Which words are keys; word 0 is the command's name. */
-#define K_NONE {KEYS_NONE, 0, 0, 0}
-#define K1 {KEYS_ONE, 1, 0, 1}
-#define K2 {KEYS_ONE, 2, 0, 1}
-#define K_FIRST {KEYS_RANGE, 1, 0, 1}
-#define K1_K2 {KEYS_RANGE, 1, 1, 1}
-#define K_ALL {KEYS_RANGE, 1, -1, 1}
-#define K_FROM(n) {KEYS_RANGE, n, -1, 1}
-#define K_BUT_LAST {KEYS_RANGE, 1, -2, 1}
-#define K_PAIRS {KEYS_RANGE, 1, -1, 2}
-#define K_COUNT(n) {KEYS_COUNT, n, 0, 1}
-#define K_COUNT0(n) {KEYS_COUNT0, n, 0, 1}
-#define K_COUNT_PAIRS(n) {KEYS_COUNT, n, 0, 2}
-#define K1_AND_COUNT(n) K_FIRST, {KEYS_COUNT, n, 0, 1}
-#define K1_AND_STORE(n) K_FIRST, {KEYS_STORE, n, 0, 1}
-#define K_STREAMS {KEYS_STREAMS, 1, 0, 1}
-#define K_MIGRATE {KEYS_MIGRATE, 6, 0, 1}
+/* Word 0 is the command's name. */
+const struct key_spec command_key_specs[][2] = {
+	[K1] = {{KEYS_ONE, 1, 0, 1}},
+	[K2] = {{KEYS_ONE, 2, 0, 1}},
+	[K1_K2] = {{KEYS_RANGE, 1, 1, 1}},
+	[K_ALL] = {{KEYS_RANGE, 1, -1, 1}},
+	[K_FROM_2] = {{KEYS_RANGE, 2, -1, 1}},
+	[K_BUT_LAST] = {{KEYS_RANGE, 1, -2, 1}},
+	[K_PAIRS] = {{KEYS_RANGE, 1, -1, 2}},
+	[K_COUNT_1] = {{KEYS_COUNT, 1, 0, 1}},
+	[K_COUNT_2] = {{KEYS_COUNT, 2, 0, 1}},
+	[K_COUNT0_2] = {{KEYS_COUNT0, 2, 0, 1}},
+	[K_COUNT_PAIRS_1] = {{KEYS_COUNT, 1, 0, 2}},
+	[K1_AND_COUNT_2] = {{KEYS_RANGE, 1, 0, 1}, {KEYS_COUNT, 2, 0, 1}},
+	[K1_AND_STORE_2] = {{KEYS_RANGE, 1, 0, 1}, {KEYS_STORE, 2, 0, 1}},
+	[K1_AND_STORE_5] = {{KEYS_RANGE, 1, 0, 1}, {KEYS_STORE, 5, 0, 1}},
+	[K1_AND_STORE_6] = {{KEYS_RANGE, 1, 0, 1}, {KEYS_STORE, 6, 0, 1}},
+	[K_STREAMS] = {{KEYS_STREAMS, 1, 0, 1}},
+	[K_MIGRATE] = {{KEYS_MIGRATE, 6, 0, 1}},
+};
 
 /*
  * Sorted by name in byte order, so that subcommands follow their container.
@@ -59,14 +62,14 @@ static const struct command commands[] = {
 	READ("BITCOUNT", -2, K1),
 	WRITE("BITFIELD", -2, K1),
 	READ("BITFIELD_RO", -2, K1),
-	WRITE("BITOP", -4, K_FROM(2)),
+	WRITE("BITOP", -4, K_FROM_2),
 	READ("BITPOS", -3, K1),
 	REFUSED("BLMOVE", 6, CMD_WRITE | CMD_BLOCKING, K1_K2),
-	REFUSED("BLMPOP", -5, CMD_WRITE | CMD_BLOCKING, K_COUNT(2)),
+	REFUSED("BLMPOP", -5, CMD_WRITE | CMD_BLOCKING, K_COUNT_2),
 	REFUSED("BLPOP", -3, CMD_WRITE | CMD_BLOCKING, K_BUT_LAST),
 	REFUSED("BRPOP", -3, CMD_WRITE | CMD_BLOCKING, K_BUT_LAST),
 	REFUSED("BRPOPLPUSH", 4, CMD_WRITE | CMD_BLOCKING, K1_K2),
-	REFUSED("BZMPOP", -5, CMD_WRITE | CMD_BLOCKING, K_COUNT(2)),
+	REFUSED("BZMPOP", -5, CMD_WRITE | CMD_BLOCKING, K_COUNT_2),
 	REFUSED("BZPOPMAX", -3, CMD_WRITE | CMD_BLOCKING, K_BUT_LAST),
 	REFUSED("BZPOPMIN", -3, CMD_WRITE | CMD_BLOCKING, K_BUT_LAST),
 	LOCAL("CLIENT", -2, CMD_CONTAINER, LOCAL_CLIENT),
@@ -113,18 +116,18 @@ static const struct command commands[] = {
 	REFUSED("DISCARD", 1, CMD_TRANSACTION, K_NONE),
 	READ("DUMP", 2, K1),
 	LOCAL("ECHO", 2, 0, LOCAL_ECHO),
-	WRITE("EVAL", -3, K_COUNT0(2)),
-	WRITE("EVALSHA", -3, K_COUNT0(2)),
-	READ("EVALSHA_RO", -3, K_COUNT0(2)),
-	READ("EVAL_RO", -3, K_COUNT0(2)),
+	WRITE("EVAL", -3, K_COUNT0_2),
+	WRITE("EVALSHA", -3, K_COUNT0_2),
+	READ("EVALSHA_RO", -3, K_COUNT0_2),
+	READ("EVAL_RO", -3, K_COUNT0_2),
 	REFUSED("EXEC", 1, CMD_TRANSACTION, K_NONE),
 	SPLIT("EXISTS", -2, CMD_READ, JOIN_SUM, K_ALL),
 	WRITE("EXPIRE", -3, K1),
 	WRITE("EXPIREAT", -3, K1),
 	READ("EXPIRETIME", 2, K1),
 	REFUSED("FAILOVER", -1, CMD_ADMIN, K_NONE),
-	WRITE("FCALL", -3, K_COUNT0(2)),
-	READ("FCALL_RO", -3, K_COUNT0(2)),
+	WRITE("FCALL", -3, K_COUNT0_2),
+	READ("FCALL_RO", -3, K_COUNT0_2),
 	ALL("FLUSHALL", -1, CMD_WRITE | CMD_FLUSH, JOIN_OK),
 	ALL("FLUSHDB", -1, CMD_WRITE | CMD_FLUSH, JOIN_OK),
 	REFUSED("FUNCTION", -2, CMD_CONTAINER, K_NONE),
@@ -141,8 +144,8 @@ static const struct command commands[] = {
 	READ("GEODIST", -4, K1),
 	READ("GEOHASH", -2, K1),
 	READ("GEOPOS", -2, K1),
-	WRITE("GEORADIUS", -6, K1_AND_STORE(6)),
-	WRITE("GEORADIUSBYMEMBER", -5, K1_AND_STORE(5)),
+	WRITE("GEORADIUS", -6, K1_AND_STORE_6),
+	WRITE("GEORADIUSBYMEMBER", -5, K1_AND_STORE_5),
 	READ("GEORADIUSBYMEMBER_RO", -5, K1),
 	READ("GEORADIUS_RO", -6, K1),
 	READ("GEOSEARCH", -7, K1),
@@ -191,7 +194,7 @@ static const struct command commands[] = {
 	WRITE("LINSERT", 5, K1),
 	READ("LLEN", 2, K1),
 	WRITE("LMOVE", 5, K1_K2),
-	WRITE("LMPOP", -4, K_COUNT(1)),
+	WRITE("LMPOP", -4, K_COUNT_1),
 	LOCAL("LOLWUT", -1, CMD_READ, LOCAL_LOLWUT),
 	WRITE("LPOP", -2, K1),
 	READ("LPOS", -3, K1),
@@ -214,7 +217,7 @@ static const struct command commands[] = {
 	REFUSED("MONITOR", 1, CMD_ADMIN, K_NONE),
 	WRITE("MOVE", 3, K1),
 	SPLIT("MSET", -3, CMD_WRITE, JOIN_OK, K_PAIRS),
-	WRITE("MSETEX", -4, K_COUNT_PAIRS(1)),
+	WRITE("MSETEX", -4, K_COUNT_PAIRS_1),
 	WRITE("MSETNX", -3, K_PAIRS),
 	REFUSED("MULTI", 1, CMD_TRANSACTION, K_NONE),
 	KEYED("OBJECT", -2, CMD_CONTAINER, K2),
@@ -280,7 +283,7 @@ static const struct command commands[] = {
 	REFUSED("SFLUSH", -3, CMD_ADMIN, K_NONE),
 	REFUSED("SHUTDOWN", -1, CMD_ADMIN, K_NONE),
 	READ("SINTER", -2, K_ALL),
-	READ("SINTERCARD", -3, K_COUNT(1)),
+	READ("SINTERCARD", -3, K_COUNT_1),
 	WRITE("SINTERSTORE", -3, K_ALL),
 	READ("SISMEMBER", 3, K1),
 	REFUSED("SLAVEOF", 3, CMD_ADMIN, K_NONE),
@@ -288,7 +291,7 @@ static const struct command commands[] = {
 	READ("SMEMBERS", 2, K1),
 	READ("SMISMEMBER", -3, K1),
 	WRITE("SMOVE", 4, K1_K2),
-	WRITE("SORT", -2, K1_AND_STORE(2)),
+	WRITE("SORT", -2, K1_AND_STORE_2),
 	READ("SORT_RO", -2, K1),
 	WRITE("SPOP", -2, K1),
 	KEYED("SPUBLISH", 3, 0, K1),
@@ -342,14 +345,14 @@ static const struct command commands[] = {
 	WRITE("ZADD", -4, K1),
 	READ("ZCARD", 2, K1),
 	READ("ZCOUNT", 4, K1),
-	READ("ZDIFF", -3, K_COUNT(1)),
-	WRITE("ZDIFFSTORE", -4, K1_AND_COUNT(2)),
+	READ("ZDIFF", -3, K_COUNT_1),
+	WRITE("ZDIFFSTORE", -4, K1_AND_COUNT_2),
 	WRITE("ZINCRBY", 4, K1),
-	READ("ZINTER", -3, K_COUNT(1)),
-	READ("ZINTERCARD", -3, K_COUNT(1)),
-	WRITE("ZINTERSTORE", -4, K1_AND_COUNT(2)),
+	READ("ZINTER", -3, K_COUNT_1),
+	READ("ZINTERCARD", -3, K_COUNT_1),
+	WRITE("ZINTERSTORE", -4, K1_AND_COUNT_2),
 	READ("ZLEXCOUNT", 4, K1),
-	WRITE("ZMPOP", -4, K_COUNT(1)),
+	WRITE("ZMPOP", -4, K_COUNT_1),
 	READ("ZMSCORE", -3, K1),
 	WRITE("ZPOPMAX", -2, K1),
 	WRITE("ZPOPMIN", -2, K1),
@@ -369,8 +372,8 @@ static const struct command commands[] = {
 	READ("ZREVRANK", -3, K1),
 	READ("ZSCAN", -3, K1),
 	READ("ZSCORE", 3, K1),
-	READ("ZUNION", -3, K_COUNT(1)),
-	WRITE("ZUNIONSTORE", -4, K1_AND_COUNT(2)),
+	READ("ZUNION", -3, K_COUNT_1),
+	WRITE("ZUNIONSTORE", -4, K1_AND_COUNT_2),
 };
 
 const struct command command_unknown = WRITE("", -2, K1);
@@ -555,7 +558,7 @@ command_at(size_t i)
 bool
 command_arity_ok(const struct command *cmd, size_t argc)
 {
-	const struct key_spec *spec = &cmd->keys[0];
+	const struct key_spec *spec = command_key_specs[cmd->keys];
 
 	if (spec->find == KEYS_RANGE && spec->step == 2 && argc % 2 == 0)
 		return false;
@@ -730,7 +733,7 @@ long
 command_keys(const struct command *cmd, const struct arg *argv, size_t argc,
 	uint32_t *out, size_t max)
 {
-	const struct key_spec *spec = cmd->keys;
+	const struct key_spec *spec = command_key_specs[cmd->keys];
 	struct key_list list = {out, max, 0};
 
 	/* Most commands have one key, and it has its place. */
@@ -747,7 +750,7 @@ command_keys(const struct command *cmd, const struct arg *argv, size_t argc,
 bool
 command_blocks(const struct command *cmd, const struct arg *argv, size_t argc)
 {
-	const struct key_spec *spec = &cmd->keys[0];
+	const struct key_spec *spec = command_key_specs[cmd->keys];
 
 	if (!(cmd->flags & CMD_BLOCKING))
 		return false;

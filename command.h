@@ -82,6 +82,19 @@ struct key_spec {
 	uint8_t step;  /* distance of keys: 2 for MSET */
 };
 
+/* Which words are keys. The few ways there are, so that a row holds the number
+ * of one; where one word alone is a key, that number is the word's. */
+enum key_place {
+	K_NONE, K1, K2,
+	K1_K2, K_ALL, K_FROM_2, K_BUT_LAST, K_PAIRS,
+	K_COUNT_1, K_COUNT_2, K_COUNT0_2, K_COUNT_PAIRS_1,
+	K1_AND_COUNT_2, K1_AND_STORE_2, K1_AND_STORE_5, K1_AND_STORE_6,
+	K_STREAMS, K_MIGRATE,
+};
+
+/* By enum key_place; what the second finds lies behind the first's. */
+extern const struct key_spec command_key_specs[][2];
+
 struct command {
 	const char *name;        /* upper case; "OBJECT|ENCODING" for a subcommand */
 	uint8_t len;             /* of the name */
@@ -90,7 +103,7 @@ struct command {
 	uint8_t route;           /* enum route */
 	uint8_t join;            /* enum join */
 	uint8_t local;           /* enum local, for ROUTE_LOCAL */
-	struct key_spec keys[2]; /* what the second finds lies behind the first's */
+	uint8_t keys;            /* enum key_place */
 };
 
 /* For a name in no table: most commands there are, and most of those to come,
@@ -112,9 +125,9 @@ bool command_arity_ok(const struct command *cmd, size_t argc);
  * as it is, which is what nearly all are; 0: more has to be looked at. */
 static inline size_t command_only_key(const struct command *cmd, size_t argc)
 {
-	const size_t at = cmd->keys[0].begin;
+	const size_t at = cmd->keys;
 
-	if (cmd->keys[0].find != KEYS_ONE || cmd->route != ROUTE_KEYS ||
+	if (at > K2 || cmd->route != ROUTE_KEYS ||
 	    cmd->flags & (CMD_BLOCKING | CMD_CONTAINER))
 		return 0;
 	if (cmd->arity < 0 ? argc < (size_t)-cmd->arity :

@@ -308,7 +308,7 @@ static void put_lower(struct text *t, const struct command *cmd)
 static void put_command(struct text *t, const struct client *c,
 	const struct command *cmd)
 {
-	const struct key_spec *k = &cmd->keys[0];
+	const struct key_spec *k = command_key_specs[cmd->keys];
 	bool range = k->find == KEYS_RANGE || k->find == KEYS_ONE;
 	int first = range ? k->begin : 0;
 	int last = !range ? 0 : k->last < 0 ? k->last : k->begin + k->last;

@@ -259,7 +259,7 @@ static void put_header(struct queue *q, const struct command *cmd, size_t words)
 void split_redis(struct client *c, const struct command *cmd,
 	const struct arg *argv, const uint32_t *keys, size_t nkeys)
 {
-	size_t step = cmd->keys[0].step;
+	size_t step = command_key_specs[cmd->keys]->step;
 	struct request *r;
 
 	group_keys(c, argv, keys, nkeys);

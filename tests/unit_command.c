@@ -97,7 +97,8 @@ test_rows(void)
 	const struct command *cmd;
 
 	for (size_t i = 0; (cmd = command_at(i)); i++) {
-		const bool keyed = cmd->keys[0].find != KEYS_NONE;
+		const struct key_spec *keys = command_key_specs[cmd->keys];
+		const bool keyed = keys[0].find != KEYS_NONE;
 		const bool split = cmd->join != JOIN_NONE;
 
 		check(cmd->arity != 0, "%s: no arity", cmd->name);
@@ -110,11 +111,11 @@ test_rows(void)
 			"%s: refused without a reason", cmd->name);
 		check(cmd->route != ROUTE_ALL || split, "%s: no join", cmd->name);
 		check(!split || cmd->route == ROUTE_ALL
-			|| (cmd->route == ROUTE_KEYS && cmd->keys[0].last == -1),
+			|| (cmd->route == ROUTE_KEYS && keys[0].last == -1),
 			"%s: cannot be split", cmd->name);
 		for (size_t k = 0; k < 2; k++)
-			check(cmd->keys[k].find == KEYS_NONE
-				|| (cmd->keys[k].begin > 0 && cmd->keys[k].step > 0),
+			check(keys[k].find == KEYS_NONE
+				|| (keys[k].begin > 0 && keys[k].step > 0),
 				"%s: key spec %zu", cmd->name, k);
 	}
 }
