@@ -7,11 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util.h"
 #include "yaml_min.h"
@@ -32,67 +34,72 @@ enum key_type {
 
 struct key {
 	const char *name;
-	enum key_type type;
-	const char *value;    /* the default, as one would write it; NULL: none */
-	size_t offset;        /* numbers, bools and strings: where in the pool */
-	int min, max;         /* numbers */
-	const char *unit;     /* numbers; NULL: a plain count */
-	const char *words[3]; /* in the order of their values */
+	const char *value; /* the default, as one would write it; NULL: none */
+	uint8_t type;      /* enum key_type */
+	uint16_t offset;   /* numbers, bools and strings: where in the pool */
+	int min, max;      /* numbers */
+	const char *unit;  /* numbers; NULL: a plain count */
+	const char *const *words; /* three, in the order of their values */
 };
 
 #define POOL(field) offsetof(struct conf_pool, field)
-#define YES_NO { "false", "true", NULL }
+
+static const char *const yes_no[] = { "false", "true", NULL };
+static const char *const distributions[] = { "ketama", "modula", "random" };
+static const char *const on_eject[] = { "rehash", "error", "miss" };
+static const char *const multiget_errors[] = { "fail", "miss", NULL };
+static const char *const cross_server[] = { "error", "allow", NULL };
 
 static const struct key keys[] = {
-	{ "listen", KEY_LISTEN, NULL, 0, 0, 0, NULL, { NULL } },
-	{ "hash", KEY_HASH, "fnv1a_64", 0, 0, 0, NULL, { NULL } },
-	{ "hash_tag", KEY_HASH_TAG, NULL, 0, 0, 0, NULL, { NULL } },
-	{ "distribution", KEY_DISTRIBUTION, "ketama", 0, 0, 0, NULL,
-		{ "ketama", "modula", "random" } },
-	{ "timeout", KEY_NUMBER, NULL, POOL(timeout), 0, INT_MAX,
-		"milliseconds", { NULL } },
-	{ "backlog", KEY_NUMBER, "512", POOL(backlog), 0, INT_MAX, NULL, { NULL } },
-	{ "client_connections", KEY_NUMBER, NULL, POOL(client_connections),
-		0, INT_MAX, NULL, { NULL } },
-	{ "client_idle_timeout", KEY_NUMBER, NULL, POOL(client_idle_timeout),
-		0, INT_MAX, "milliseconds", { NULL } },
-	{ "client_max_requests", KEY_NUMBER, "1024", POOL(client_max_requests),
-		1, 1048576, NULL, { NULL } },
-	{ "client_max_unread", KEY_NUMBER, "262144", POOL(client_max_unread),
-		4096, 1073741824, "bytes", { NULL } },
-	{ "server_max_queue", KEY_NUMBER, "1048576", POOL(server_max_queue),
-		4096, 1073741824, "bytes", { NULL } },
-	{ "dns_refresh", KEY_NUMBER, "30000", POOL(dns_refresh), 0, INT_MAX,
-		"milliseconds", { NULL } },
-	{ "redis", KEY_BOOL, "false", POOL(redis), 0, 0, NULL, YES_NO },
-	{ "tcpkeepalive", KEY_BOOL, "false", POOL(tcpkeepalive), 0, 0, NULL, YES_NO },
-	{ "tcpkeepidle", KEY_NUMBER, NULL, POOL(tcpkeepidle), 1, 32767,
-		"seconds", { NULL } },
-	{ "tcpkeepintvl", KEY_NUMBER, NULL, POOL(tcpkeepintvl), 1, 32767,
-		"seconds", { NULL } },
-	{ "tcpkeepcnt", KEY_NUMBER, NULL, POOL(tcpkeepcnt), 1, 127, NULL, { NULL } },
-	{ "reuseport", KEY_BOOL, "false", POOL(reuseport), 0, 0, NULL, YES_NO },
-	{ "redis_auth", KEY_STRING, NULL, POOL(redis_auth), 0, 0, NULL, { NULL } },
-	{ "redis_db", KEY_NUMBER, NULL, POOL(redis_db), 0, INT_MAX, NULL, { NULL } },
-	{ "preconnect", KEY_BOOL, "false", POOL(preconnect), 0, 0, NULL, YES_NO },
-	{ "auto_eject_hosts", KEY_BOOL, "false", POOL(auto_eject_hosts),
-		0, 0, NULL, YES_NO },
-	{ "server_connections", KEY_NUMBER, "1", POOL(server_connections),
-		1, 65536, NULL, { NULL } },
-	{ "server_retry_timeout", KEY_NUMBER, "30000", POOL(server_retry_timeout),
-		0, INT_MAX, "milliseconds", { NULL } },
-	{ "server_failure_limit", KEY_NUMBER, "2", POOL(server_failure_limit),
-		0, INT_MAX, NULL, { NULL } },
-	{ "on_eject", KEY_ON_EJECT, "rehash", 0, 0, 0, NULL,
-		{ "rehash", "error", "miss" } },
-	{ "multiget_errors", KEY_BOOL, "fail", POOL(multiget_miss), 0, 0, NULL,
-		{ "fail", "miss", NULL } },
-	{ "cross_server", KEY_BOOL, "error", POOL(cross_server_allow), 0, 0, NULL,
-		{ "error", "allow", NULL } },
-	{ "allow_flush", KEY_BOOL, "false", POOL(allow_flush), 0, 0, NULL, YES_NO },
-	{ "commands", KEY_COMMANDS, "forward", 0, 0, 0, NULL, { NULL } },
-	{ "deny_commands", KEY_DENY, NULL, 0, 0, 0, NULL, { NULL } },
-	{ "servers", KEY_SERVERS, NULL, 0, 0, 0, NULL, { NULL } },
+	{ "listen", NULL, KEY_LISTEN, 0, 0, 0, NULL, NULL },
+	{ "hash", "fnv1a_64", KEY_HASH, 0, 0, 0, NULL, NULL },
+	{ "hash_tag", NULL, KEY_HASH_TAG, 0, 0, 0, NULL, NULL },
+	{ "distribution", "ketama", KEY_DISTRIBUTION, 0, 0, 0, NULL,
+		distributions },
+	{ "timeout", NULL, KEY_NUMBER, POOL(timeout), 0, INT_MAX,
+		"milliseconds", NULL },
+	{ "backlog", "512", KEY_NUMBER, POOL(backlog), 0, INT_MAX, NULL, NULL },
+	{ "client_connections", NULL, KEY_NUMBER, POOL(client_connections),
+		0, INT_MAX, NULL, NULL },
+	{ "client_idle_timeout", NULL, KEY_NUMBER, POOL(client_idle_timeout),
+		0, INT_MAX, "milliseconds", NULL },
+	{ "client_max_requests", "1024", KEY_NUMBER, POOL(client_max_requests),
+		1, 1048576, NULL, NULL },
+	{ "client_max_unread", "262144", KEY_NUMBER, POOL(client_max_unread),
+		4096, 1073741824, "bytes", NULL },
+	{ "server_max_queue", "1048576", KEY_NUMBER, POOL(server_max_queue),
+		4096, 1073741824, "bytes", NULL },
+	{ "dns_refresh", "30000", KEY_NUMBER, POOL(dns_refresh), 0, INT_MAX,
+		"milliseconds", NULL },
+	{ "redis", "false", KEY_BOOL, POOL(redis), 0, 0, NULL, yes_no },
+	{ "tcpkeepalive", "false", KEY_BOOL, POOL(tcpkeepalive), 0, 0, NULL, yes_no },
+	{ "tcpkeepidle", NULL, KEY_NUMBER, POOL(tcpkeepidle), 1, 32767,
+		"seconds", NULL },
+	{ "tcpkeepintvl", NULL, KEY_NUMBER, POOL(tcpkeepintvl), 1, 32767,
+		"seconds", NULL },
+	{ "tcpkeepcnt", NULL, KEY_NUMBER, POOL(tcpkeepcnt), 1, 127, NULL, NULL },
+	{ "reuseport", "false", KEY_BOOL, POOL(reuseport), 0, 0, NULL, yes_no },
+	{ "redis_auth", NULL, KEY_STRING, POOL(redis_auth), 0, 0, NULL, NULL },
+	{ "redis_db", NULL, KEY_NUMBER, POOL(redis_db), 0, INT_MAX, NULL, NULL },
+	{ "preconnect", "false", KEY_BOOL, POOL(preconnect), 0, 0, NULL, yes_no },
+	{ "auto_eject_hosts", "false", KEY_BOOL, POOL(auto_eject_hosts),
+		0, 0, NULL, yes_no },
+	{ "server_connections", "1", KEY_NUMBER, POOL(server_connections),
+		1, 65536, NULL, NULL },
+	{ "server_retry_timeout", "30000", KEY_NUMBER, POOL(server_retry_timeout),
+		0, INT_MAX, "milliseconds", NULL },
+	{ "server_failure_limit", "2", KEY_NUMBER, POOL(server_failure_limit),
+		0, INT_MAX, NULL, NULL },
+	{ "on_eject", "rehash", KEY_ON_EJECT, 0, 0, 0, NULL,
+		on_eject },
+	{ "multiget_errors", "fail", KEY_BOOL, POOL(multiget_miss), 0, 0, NULL,
+		multiget_errors },
+	{ "cross_server", "error", KEY_BOOL, POOL(cross_server_allow), 0, 0, NULL,
+		cross_server },
+	{ "allow_flush", "false", KEY_BOOL, POOL(allow_flush), 0, 0, NULL, yes_no },
+	{ "commands", "forward", KEY_COMMANDS, 0, 0, 0, NULL, NULL },
+	{ "deny_commands", NULL, KEY_DENY, 0, 0, 0, NULL, NULL },
+	{ "servers", NULL, KEY_SERVERS, 0, 0, 0, NULL, NULL },
 };
 
 enum { NKEYS = sizeof(keys) / sizeof(keys[0]) };
@@ -525,7 +532,7 @@ static char *commands_set(struct conf_pool *pool, const char *text, bool deny)
 static char *key_set(struct reader *r, const struct key *key, const char *text,
 	int line)
 {
-	switch (key->type) {
+	switch ((enum key_type)key->type) {
 	case KEY_LISTEN:
 		return listen_set(&r->pool->listen, text);
 	case KEY_HASH:
@@ -563,8 +570,6 @@ static const struct key *key_find(const char *text)
 	return NULL;
 }
 
-/* "file:line: pool: key: reason"; pool and key may be NULL, the line 0. Takes
- * the reason over, and returns false for callers to return. */
 /* How much of a reason is told: what was found may be a password, which must
  * not get into a log. */
 static int told(const struct reader *r, const char *reason)
@@ -577,6 +582,8 @@ static int told(const struct reader *r, const char *reason)
 	return (int)strlen(reason);
 }
 
+/* "file:line: pool: key: reason"; pool and key may be NULL, the line 0. Takes
+ * the reason over, and returns false for callers to return. */
 static bool fail(struct reader *r, int line, const char *pool, const char *key,
 	char *reason)
 {
@@ -835,31 +842,29 @@ static bool conf_finish(struct reader *r)
 /* One byte more than allowed at most: the reader will say so. */
 char *conf_text(const char *path, size_t *len, char **error)
 {
-	FILE *file = fopen(path, "r");
-	size_t room = 0, got;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t got = fd < 0 ? -1 : 1;
+	size_t room = 0;
 	char *text = NULL;
 
 	*len = 0;
-	if (!file) {
-		*error = xasprintf("%s: cannot be read: %s", path,
-			strerror(errno));
-		return NULL;
-	}
-	do {
+	while (got > 0 && *len <= YAML_MAX_SIZE) {
 		if (*len == room) {
 			room = 2 * room + 4096;
 			text = xrealloc(text, room);
 		}
-		got = fread(text + *len, 1, room - *len, file);
-		*len += got;
-	} while (got > 0 && *len <= YAML_MAX_SIZE);
-	if (ferror(file)) {
+		got = read(fd, text + *len, room - *len);
+		if (got > 0)
+			*len += (size_t)got;
+	}
+	if (got < 0) {
 		*error = xasprintf("%s: cannot be read: %s", path,
 			strerror(errno));
 		free(text);
 		text = NULL;
 	}
-	fclose(file);
+	if (fd >= 0)
+		close(fd);
 	return text;
 }
 

@@ -30,8 +30,8 @@ enum kind { COUNTER, GAUGE, MICROSECONDS /* a gauge, shown in seconds */ };
 
 struct counter {
 	const char *name, *meaning;
-	size_t offset; /* in the figures */
-	enum kind kind;
+	uint16_t offset; /* in the figures */
+	uint8_t kind;    /* enum kind */
 	const char *metric; /* its name in /metrics if not made of `name` */
 };
 
@@ -329,7 +329,7 @@ static void metric_head(struct text *t, const char *scope,
 		c->kind == COUNTER ? "counter" : "gauge");
 }
 
-static void metric_value(struct text *t, enum kind kind, uint64_t v)
+static void metric_value(struct text *t, unsigned kind, uint64_t v)
 {
 	if (kind == MICROSECONDS)
 		text_printf(t, "} %.6f\n", (double)v / 1e6);
