@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,26 +32,35 @@ struct proxy proxy;
 
 /* ---- options --------------------------------------------------------------- */
 
-static const struct option long_options[] = {
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "test-conf", no_argument, NULL, 't' },
-	{ "daemonize", no_argument, NULL, 'd' },
-	{ "describe-stats", no_argument, NULL, 'D' },
-	{ "verbose", required_argument, NULL, 'v' },
-	{ "output", required_argument, NULL, 'o' },
-	{ "conf-file", required_argument, NULL, 'c' },
-	{ "stats-port", required_argument, NULL, 's' },
-	{ "stats-interval", required_argument, NULL, 'i' },
-	{ "stats-addr", required_argument, NULL, 'a' },
-	{ "pid-file", required_argument, NULL, 'p' },
-	{ "mbuf-size", required_argument, NULL, 'm' },
-	{ "route", required_argument, NULL, 'r' },
-	{ "slow", required_argument, NULL, 'S' },
-	{ "shutdown-timeout", required_argument, NULL, 'T' },
-	{ "workers", required_argument, NULL, 'w' },
-	{ NULL, 0, NULL, 0 },
+struct option {
+	const char *name;
+	char letter;
+	const char *needs; /* what its value is called; NULL: it has none */
 };
+
+static const char a_number[] = "a number", a_file[] = "a file name";
+
+static const struct option known[] = {
+	{ "help", 'h', NULL },
+	{ "version", 'V', NULL },
+	{ "test-conf", 't', NULL },
+	{ "daemonize", 'd', NULL },
+	{ "describe-stats", 'D', NULL },
+	{ "verbose", 'v', a_number },
+	{ "output", 'o', a_file },
+	{ "conf-file", 'c', a_file },
+	{ "stats-port", 's', a_number },
+	{ "stats-interval", 'i', a_number },
+	{ "stats-addr", 'a', "a string" },
+	{ "pid-file", 'p', a_file },
+	{ "mbuf-size", 'm', a_number },
+	{ "route", 'r', "a pool name" },
+	{ "slow", 'S', a_number },
+	{ "shutdown-timeout", 'T', a_number },
+	{ "workers", 'w', a_number },
+};
+
+enum { KNOWN = sizeof(known) / sizeof(known[0]) };
 
 static void show_version(void)
 {
@@ -95,49 +103,40 @@ static void show_usage(void)
 "\n", stderr);
 }
 
-/* The letter of an option whose argument is missing, in the words for it. */
-static void missing_argument(int letter)
+static bool number_option(int letter, const char *value, uint64_t *n)
 {
-	const char *what = strchr("ocp", letter) ? "a file name" :
-		strchr("mvsiSTw", letter) ? "a number" :
-		letter == 'r' ? "a pool name" : "a string";
-
-	fprintf(stderr, "nutcracker: option -%c requires %s\n", letter, what);
-}
-
-static bool number_option(int letter, uint64_t *n)
-{
-	if (parse_number(optarg, strlen(optarg), 2147483647, n))
+	if (parse_number(value, strlen(value), 2147483647, n))
 		return true;
 	fprintf(stderr, "nutcracker: option -%c requires a %snumber, not '%s'\n",
-		letter, letter == 'm' ? "non-zero " : "", optarg);
+		letter, letter == 'm' ? "non-zero " : "", value);
 	return false;
 }
 
-static bool take_option(struct options *o, int letter)
+static bool take_option(struct options *o, const struct option *option,
+	char *value)
 {
 	uint64_t n = 0;
 
-	if (strchr("vsimSTw", letter) && !number_option(letter, &n))
+	if (option->needs == a_number && !number_option(option->letter, value, &n))
 		return false;
-	switch (letter) {
+	switch (option->letter) {
 	case 'h': o->help = o->version = true; break;
 	case 'V': o->version = true; break;
 	case 't': o->test_conf = true; break;
 	case 'd': o->daemonize = true; break;
 	case 'D': o->describe = o->version = true; break;
 	case 'v': o->verbosity = n > LOG_MAX ? LOG_MAX : (int)n; break;
-	case 'o': o->output = optarg; break;
-	case 'c': o->conf_file = optarg; break;
-	case 'a': o->stats_addr = optarg; break;
-	case 'p': o->pid_file = optarg; break;
-	case 'r': o->route = optarg; break;
+	case 'o': o->output = value; break;
+	case 'c': o->conf_file = value; break;
+	case 'a': o->stats_addr = value; break;
+	case 'p': o->pid_file = value; break;
+	case 'r': o->route = value; break;
 	case 'S': o->slow = (int)n; break;
 	case 'T': o->shutdown_timeout = (int)n; break;
 	case 'w':
 		if (n < 1 || n > MAX_WORKERS) {
 			fprintf(stderr, "nutcracker: option -w value %s is not "
-				"between 1 and %d\n", optarg, MAX_WORKERS);
+				"between 1 and %d\n", value, MAX_WORKERS);
 			return false;
 		}
 		o->workers = (unsigned)n;
@@ -146,7 +145,7 @@ static bool take_option(struct options *o, int letter)
 	case 's':
 		if (n < 1 || n > 65535) {
 			fprintf(stderr, "nutcracker: option -s value %s is not a "
-				"valid port\n", optarg);
+				"valid port\n", value);
 			return false;
 		}
 		o->stats_port = (uint16_t)n;
@@ -167,38 +166,91 @@ static bool take_option(struct options *o, int letter)
 	return true;
 }
 
-/* The option that getopt did not take, as the user wrote it. */
-static void invalid_option(char **argv)
+/* The value may be a word of its own, the one after *at. */
+static bool read_value(struct options *o, const struct option *option,
+	char *value, char **argv, int *at)
 {
-	if (optopt && !(optind > 1 && strncmp(argv[optind - 1], "--", 2) == 0))
-		fprintf(stderr, "nutcracker: invalid option -- '%c'\n", optopt);
-	else
-		fprintf(stderr, "nutcracker: invalid option -- '%s'\n",
-			argv[optind - 1]);
+	if (option->needs && !value)
+		value = argv[++*at];
+	if (!option->needs || value)
+		return take_option(o, option, value);
+	fprintf(stderr, "nutcracker: option -%c requires %s\n", option->letter,
+		option->needs);
+	return false;
 }
 
-static bool read_options(struct options *o, int argc, char **argv)
+/* By its name, or a beginning that no other has. */
+static const struct option *option_find(const char *name, size_t len)
 {
-	int letter;
+	const struct option *found = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < KNOWN; i++) {
+		if (strncmp(known[i].name, name, len) != 0)
+			continue;
+		if (!known[i].name[len])
+			return &known[i];
+		found = &known[i];
+		count++;
+	}
+	return count == 1 ? found : NULL;
+}
+
+/* "--name", "--name=value" or "--name value". */
+static bool read_name(struct options *o, char **argv, int *at)
+{
+	char *name = argv[*at] + 2;
+	size_t len = strcspn(name, "=");
+	char *value = name[len] ? name + len + 1 : NULL;
+	const struct option *option = option_find(name, len);
+
+	if (option && (option->needs || !value))
+		return read_value(o, option, value, argv, at);
+	fprintf(stderr, "nutcracker: invalid option -- '%s'\n", argv[*at]);
+	return false;
+}
+
+/* Letters behind one another; the rest is the value of the first that needs one. */
+static bool read_letters(struct options *o, char **argv, int *at)
+{
+	for (char *c = argv[*at] + 1; *c; c++) {
+		size_t i = 0;
+
+		while (i < KNOWN && known[i].letter != *c)
+			i++;
+		if (i == KNOWN) {
+			fprintf(stderr, "nutcracker: invalid option -- '%c'\n", *c);
+			return false;
+		}
+		if (known[i].needs)
+			return read_value(o, &known[i], c[1] ? c + 1 : NULL, argv, at);
+		if (!take_option(o, &known[i], NULL))
+			return false;
+	}
+	return true;
+}
+
+/* Words that are no options are left behind argv[0]: *words with that. */
+static bool read_options(struct options *o, int argc, char **argv, int *words)
+{
 
 	*o = (struct options){
 		.verbosity = LOG_NOTICE, .conf_file = DEFAULT_CONF,
 		.stats_addr = "0.0.0.0", .stats_port = 22222,
 		.shutdown_timeout = 5000, .workers = 1,
 	};
-	opterr = 0;
-	while ((letter = getopt_long(argc, argv, ":hVtdDv:o:c:s:i:a:p:m:r:S:T:w:",
-		long_options, NULL)) != -1) {
-		if (letter == '?') {
-			invalid_option(argv);
+	*words = 1;
+	for (int i = 1; i < argc; i++) {
+		char *word = argv[i];
+
+		if (strcmp(word, "--") == 0) {
+			while (++i < argc)
+				argv[(*words)++] = argv[i];
+		} else if (word[0] != '-' || !word[1]) {
+			argv[(*words)++] = word;
+		} else if (!(word[1] == '-' ? read_name : read_letters)(o, argv, &i)) {
 			return false;
 		}
-		if (letter == ':') {
-			missing_argument(optopt);
-			return false;
-		}
-		if (!take_option(o, letter))
-			return false;
 	}
 	return true;
 }
@@ -238,9 +290,10 @@ static void print_route(struct pool *pool, const char *key, size_t len)
 {
 	struct text line = { 0 };
 
+	text_add(&line, key, len);
+	text_add(&line, "\t", 1);
 	pool_show_route(pool, key, len, &line);
-	fwrite(key, 1, len, stdout);
-	printf("\t%.*s", (int)line.len, line.ptr);
+	fwrite(line.ptr, 1, line.len, stdout);
 	text_free(&line);
 }
 
@@ -249,7 +302,7 @@ static void route_lines(struct pool *pool)
 	struct text line = { 0 };
 	int c;
 
-	while ((c = getchar()) != EOF || line.len) {
+	while ((c = getc(stdin)) != EOF || line.len) {
 		char byte = (char)c;
 
 		if (c != EOF && c != '\n') {
@@ -972,10 +1025,10 @@ int main(int argc, char **argv)
 {
 	struct conf conf;
 	char *error = NULL;
-	int status = -1;
+	int status = -1, words;
 
 	proxy.spare_fd = -1;
-	if (!read_options(&proxy.options, argc, argv)) {
+	if (!read_options(&proxy.options, argc, argv, &words)) {
 		show_usage();
 		return 1;
 	}
@@ -990,8 +1043,8 @@ int main(int argc, char **argv)
 	if (proxy.options.test_conf)
 		return test_conf();
 	if (proxy.options.route)
-		return show_routes(argc - optind, argv + optind);
-	for (int i = optind; i < argc; i++)
+		return show_routes(words - 1, argv + 1);
+	for (int i = 1; i < words; i++)
 		fprintf(stderr, "nutcracker: argument '%s' is ignored\n", argv[i]);
 	if (log_open(proxy.options.output, proxy.options.verbosity) < 0) {
 		fprintf(stderr, "nutcracker: opening log file '%s' failed: %s\n",
