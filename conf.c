@@ -853,7 +853,9 @@ char *conf_text(const char *path, size_t *len, char **error)
 			room = 2 * room + 4096;
 			text = xrealloc(text, room);
 		}
-		got = read(fd, text + *len, room - *len);
+		do
+			got = read(fd, text + *len, room - *len);
+		while (got < 0 && errno == EINTR);
 		if (got > 0)
 			*len += (size_t)got;
 	}

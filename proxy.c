@@ -233,7 +233,6 @@ static bool read_letters(struct options *o, char **argv, int *at)
 /* Words that are no options are left behind argv[0]: *words with that. */
 static bool read_options(struct options *o, int argc, char **argv, int *words)
 {
-
 	*o = (struct options){
 		.verbosity = LOG_NOTICE, .conf_file = DEFAULT_CONF,
 		.stats_addr = "0.0.0.0", .stats_port = 22222,
