@@ -98,7 +98,7 @@ check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll \
 # The same tests with a program that watches itself; stops at the first report.
 SANITIZE = -U_FORTIFY_SOURCE -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
-sanitize: $(UNITS) $(TOOLS) $(BUILD)/nutcracker-sanitize \
+sanitize: $(UNITS) $(TOOLS) $(BUILD)/nutcracker-sanitize $(BUILD)/nutcracker-poll \
 		$(BUILD)/fuzz-sanitize/built
 	@BUILD=$(BUILD) sh tests/setup.sh
 	@BUILD=$(BUILD) NUTCRACKER=$(BUILD)/nutcracker-sanitize \
