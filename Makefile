@@ -97,7 +97,7 @@ check: nutcracker $(UNITS) $(TOOLS) $(BUILD)/nutcracker-poll \
 
 # The same tests with a program that watches itself; stops at the first report.
 SANITIZE = -U_FORTIFY_SOURCE -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer
+	-fno-omit-frame-pointer -DMAPPED=0x7fffffff
 sanitize: $(UNITS) $(TOOLS) $(BUILD)/nutcracker-sanitize $(BUILD)/nutcracker-poll \
 		$(BUILD)/fuzz-sanitize/built
 	@BUILD=$(BUILD) sh tests/setup.sh
@@ -216,7 +216,9 @@ $(BUILD)/faults.so: tests/faults.c
 	mkdir -p $(BUILD)
 	-$(CC) $(STD) $(WARN) -O2 -fPIC -shared -o $@ tests/faults.c
 
-install: nutcracker
+# Whichever was made last, for after `make static` no objects are left.
+install:
+	[ -x nutcracker ] || $(MAKE) nutcracker
 	mkdir -p $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 \
 		$(DESTDIR)$(SYSCONFDIR)
 	cp nutcracker $(DESTDIR)$(SBINDIR)/nutcracker

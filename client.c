@@ -282,6 +282,7 @@ static APART void end_if_done(struct client *c)
 		client_close(c, NULL);
 }
 
+/* It ends: what is left over is kept only if more of it is to be done. */
 static APART void parsed_last(struct client *c)
 {
 	if (c->closing)

@@ -23,10 +23,16 @@ enum {
 	SPARE_SIZES = 17,   /* BLOCK_SIZE, and twice that, up to 1 GB */
 	SPARE_BYTES = 1 << 26, /* kept for the next turns, all sizes together */
 	SHARED_SIZE = 131072, /* bytes of one read, one of those sizes */
-	MAPPED = 32768,     /* bytes, from which on a block is a mapping of its own, */
-	HUGE = 1 << 20,     /* and one that replaces spares */
+	HUGE = 1 << 20,     /* bytes, from which on a new block takes the place of
+	                     * spares, and grows eightfold */
 	WRITE_VECTOR = 32,  /* blocks handed to one write */
 };
+
+/* Bytes, from which on a block is a mapping of its own. Sanitizers want all in
+ * the heap, of which they know where it ends. */
+#ifndef MAPPED
+#define MAPPED 32768
+#endif
 
 /* Every socket is read into this; what is left over is copied out, or keeps the
  * block if it is large: a new one takes its place. */
@@ -53,21 +59,23 @@ static unsigned spare_size(size_t cap)
 }
 
 /* NULL: there is no memory for it. One that is large is not of the heap, where
- * any small thing behind it would keep it from going back to the system. */
+ * any small thing behind it would keep it from going back to the system, unless
+ * the system gives no more mappings, of which it has only so many. */
 static APART struct block *block_make(size_t cap, unsigned size)
 {
-	struct block *block;
+	struct block *block = MAP_FAILED;
 
-	if (cap < MAPPED) {
-		block = malloc(sizeof(*block) + cap);
-	} else {
+	if (cap >= MAPPED)
 		block = mmap(NULL, sizeof(*block) + cap, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (block == MAP_FAILED)
-			block = NULL;
+	if (block != MAP_FAILED) {
+		block->mapped = true;
+	} else {
+		block = malloc(sizeof(*block) + cap);
+		if (!block)
+			return NULL;
+		block->mapped = false;
 	}
-	if (!block)
-		return NULL;
 	block->cap = cap;
 	block->size = size;
 	block->next = NULL;
@@ -77,10 +85,10 @@ static APART struct block *block_make(size_t cap, unsigned size)
 
 static APART void block_give_back(struct block *block)
 {
-	if (block->cap < MAPPED)
-		free(block);
-	else
+	if (block->mapped)
 		munmap(block, sizeof(*block) + block->cap);
+	else
+		free(block);
 }
 
 /* There is one. */
@@ -95,13 +103,9 @@ static inline struct block *spare_take(unsigned size)
 	return block;
 }
 
-/* None is left of this size. A huge one takes the place of others, for it may be
- * made of what they held, as a reply is of its parts. */
-static APART struct block *block_new_of_size(unsigned size)
+/* What is kept and what is new are not both needed. */
+static void spares_give_way(size_t bytes)
 {
-	size_t cap = (size_t)BLOCK_SIZE << size;
-	size_t bytes = cap >= HUGE ? cap : 0;
-
 	for (unsigned i = SPARE_SIZES; i-- > 0;) {
 		while (bytes && spares[i].list) {
 			struct block *block = spare_take(i);
@@ -110,10 +114,19 @@ static APART struct block *block_new_of_size(unsigned size)
 			block_give_back(block);
 		}
 	}
+}
+
+/* None is left of this size. NULL: there is no memory for it. */
+static APART struct block *block_new_of_size(unsigned size)
+{
+	size_t cap = (size_t)BLOCK_SIZE << size;
+
+	if (cap >= HUGE)
+		spares_give_way(cap);
 	return block_make(cap, size);
 }
 
-/* The same. */
+/* NULL: there is no memory for it. */
 static inline struct block *block_of_size(unsigned size)
 {
 	struct block *block;
@@ -159,7 +172,7 @@ void block_free(struct block *block)
 	if (!block)
 		return;
 	size = block->size;
-	if (size == SPARE_SIZES || spare_bytes >= SPARE_BYTES) {
+	if (size == SPARE_SIZES || block->cap > SPARE_BYTES - spare_bytes) {
 		block_give_back(block);
 		return;
 	}
@@ -169,7 +182,7 @@ void block_free(struct block *block)
 	spare_bytes += block->cap;
 }
 
-void blocks_trim(void)
+bool blocks_trim(void)
 {
 	block_free(shared);
 	shared = NULL;
@@ -178,6 +191,7 @@ void blocks_trim(void)
 			block_give_back(spare_take(i));
 		spares[i].unused = spares[i].count;
 	}
+	return spare_bytes > 0;
 }
 
 static void queue_add(struct queue *q, struct block *block)
@@ -258,18 +272,20 @@ static void queue_drop(struct queue *q, size_t n)
 
 /* Room in c->in for the message that is being received: all of it when its
  * length is known, but no more than twice what has come, so that a length that
- * is only announced costs nothing. False: there is no memory for one so large,
+ * is only announced costs nothing; eight times when it is huge, for what is not
+ * touched yet costs nothing either, and copies do. False: there is no memory for one so large,
  * which is the end of the conn, and of nobody else's. */
 static bool make_room(struct conn *c, size_t need)
 {
 	struct block *in = c->in, *larger;
-	size_t have = in->end - in->start, cap;
+	size_t have = in->end - in->start, cap, growth = have < HUGE ? 2 : 8;
 
 	cap = need > have + READ_SIZE ? need : have + READ_SIZE;
-	if (cap > have * 2 + READ_SIZE)
-		cap = have * 2 + READ_SIZE;
+	if (cap / growth > have)
+		cap = have * growth + READ_SIZE;
 	if (cap <= in->cap) {
-		memmove(in->data, in->data + in->start, have);
+		if (in->start)
+			memmove(in->data, in->data + in->start, have);
 		in->start = 0;
 		in->end = have;
 		return true;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first two as most systems have them in poll, which costs nothing then. */
+/* The first two are those of poll on most systems: no branch to tell them. */
 enum {
 	LOOP_READ = 1,
 	LOOP_WRITE = 4,

@@ -761,10 +761,13 @@ static void flush(struct conn **list)
 
 static void trim(struct timer *timer)
 {
-	(void)timer;
-	blocks_trim();
 	requests_trim();
 	sweep();
+	/* Once more, though nobody may be left then: what was in use since the
+	 * last time stays for now. */
+	if (blocks_trim())
+		timer_set(&proxy.loop, timer, proxy.loop.now_ms + TRIM_INTERVAL,
+			trim);
 }
 
 static void turn(int max_wait)

@@ -56,6 +56,7 @@ struct block {
 	struct block *next;
 	size_t start, end, cap;
 	unsigned size;       /* which of those that are kept */
+	bool mapped;         /* by itself, not of the heap */
 	char data[];
 };
 
@@ -93,8 +94,8 @@ struct block *block_new(size_t cap);
 /* The same for as much as peers like: NULL if there is no memory for it. */
 struct block *block_try(size_t cap);
 void block_free(struct block *block);
-/* Give back what no turn needed lately. */
-void blocks_trim(void);
+/* Give back what no turn needed lately. True: something is still kept. */
+bool blocks_trim(void);
 
 void queue_put_blocks(struct queue *q, const void *data, size_t len);
 /* The three that run for every request and every reply are inline. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "util.h"
 
@@ -365,12 +366,35 @@ static bool configured_command(struct client *c, const struct arg *argv,
 	return true;
 }
 
+/* What browsers and port scanners begin with. A Redis hangs up on it, and would on
+ * everybody who shares the connection. */
+static bool is_http(const struct arg *name)
+{
+	return (name->len == 4 && strncasecmp(name->ptr, "POST", 4) == 0) ||
+		(name->len == 5 && strncasecmp(name->ptr, "HOST:", 5) == 0);
+}
+
+static void refuse_http(struct client *c)
+{
+	c->pool->stats->refused_unknown++;
+	log_some(LOG_NOTICE, "c %d '%s' pool '%s': the client speaks HTTP; closed",
+		c->conn.watch.fd, socket_peer(c->conn.watch.fd),
+		c->pool->conf->name);
+	answer_text(c, "-ERR HTTP is not spoken here\r\n");
+	client_finish(c);
+}
+
 static APART void other_command(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc, const char *data, size_t len)
 {
 	if (c->pool->conf->ncommands && c->authenticated &&
 	    configured_command(c, argv, argc, len))
 		return;
+	if (!cmd && is_http(&argv[0])) {
+		refuse_http(c);
+		conn_consume(&c->conn, len);
+		return;
+	}
 	if (!cmd) {
 		if (argc < 2 || !c->authenticated || c->pool->conf->refuse_unknown) {
 			if (c->authenticated)

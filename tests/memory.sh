@@ -74,6 +74,12 @@ cat parts.reply >>mget.reply
 { repeat small.get 100; repeat m1.get 900; } >mixed.get
 { repeat small.reply 100; repeat m1.reply 1; } >mixed.reply
 
+# Most of a value of 64 MB.
+{
+	bytes "*3$crlf\$3${crlf}SET$crlf\$4${crlf}half$crlf\$64000000$crlf"
+	bytes v 60000000
+} >half
+
 start_redis one
 start_redis two
 
@@ -140,6 +146,13 @@ run_idle() {
 
 run_sets() {
 	burden read pour "$listen" 1 20000 small.set ok.reply || return
+	peak=$(used 2)
+}
+
+# Somebody goes in the middle of a large value, and nobody else is there.
+run_half() {
+	chat "$listen" send-file half close || return
+	wait_until 10000 stat_is 0 proxy pool client_connections
 	peak=$(used 2)
 }
 
@@ -277,6 +290,7 @@ esac
 waited_limit=100
 measure '5,000 clients that asked once' 3072 idle
 measure '20,000 SETs in one pipeline' 6144 sets
+measure '60 MB of a SET, and gone' 71680 half
 measure '200 clients, 100 unread GETs of 10 KB each' 40960 crowd 200 100 k10
 measure '200 clients, the same, small windows' 40960 crowd 200 100 k10 4096
 measure '50 clients, 50 GETs of 100 KB, small windows' 40960 crowd 50 50 k100 4096
