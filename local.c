@@ -66,7 +66,7 @@ static void send_text(struct client *c, struct text *t)
 	text_free(t);
 }
 
-static bool is_word(const struct arg *arg, const char *word)
+bool is_word(const struct arg *arg, const char *word)
 {
 	return arg->len == strlen(word) &&
 		strncasecmp(arg->ptr, word, arg->len) == 0;

@@ -613,7 +613,7 @@ void proxy_reload(const char *text, size_t len)
 	char *error = try_reload(text, len, &counts);
 
 	if (error) {
-		log_err("configuration not reloaded, nothing is changed: %s", error);
+		log_err("configuration not reloaded: %s", error);
 		free(error);
 		/* The parent did take it over: start again from there. */
 		if (proxy.process == PROCESS_WORKER)
@@ -642,7 +642,7 @@ static void reload(void)
 		free(text);
 		return;
 	}
-	log_err("configuration not reloaded, nothing is changed: %s", error);
+	log_err("configuration not reloaded: %s", error);
 	free(error);
 	proxy.reload_failures++;
 	proxy.reload_failed = true;

@@ -409,6 +409,8 @@ void split_free_scratch(void);
 
 /* ---- local.c: what the proxy answers itself ---------------------------- */
 
+/* The argument is the word, in any case. */
+bool is_word(const struct arg *arg, const char *word);
 void local_answer(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc);
 void local_memcached(struct client *c, const struct mc_command *cmd,

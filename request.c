@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "util.h"
 
@@ -139,6 +138,15 @@ static void unknown_subcommand(struct client *c, const struct command *cmd,
 		shown, cmd->name);
 
 	client_answer(c, text, (size_t)len);
+}
+
+/* A mistake of whoever configured the client, who is told in the log. */
+static void foreign_protocol(struct client *c, const char *which)
+{
+	log_some(LOG_NOTICE, "c %d '%s' pool '%s': the client speaks %s; closed",
+		c->conn.watch.fd, socket_peer(c->conn.watch.fd),
+		c->pool->conf->name, which);
+	client_finish(c);
 }
 
 static void not_authenticated(struct client *c)
@@ -370,18 +378,7 @@ static bool configured_command(struct client *c, const struct arg *argv,
  * everybody who shares the connection. */
 static bool is_http(const struct arg *name)
 {
-	return (name->len == 4 && strncasecmp(name->ptr, "POST", 4) == 0) ||
-		(name->len == 5 && strncasecmp(name->ptr, "HOST:", 5) == 0);
-}
-
-static void refuse_http(struct client *c)
-{
-	c->pool->stats->refused_unknown++;
-	log_some(LOG_NOTICE, "c %d '%s' pool '%s': the client speaks HTTP; closed",
-		c->conn.watch.fd, socket_peer(c->conn.watch.fd),
-		c->pool->conf->name);
-	answer_text(c, "-ERR HTTP is not spoken here\r\n");
-	client_finish(c);
+	return is_word(name, "POST") || is_word(name, "HOST:");
 }
 
 static APART void other_command(struct client *c, const struct command *cmd,
@@ -391,7 +388,8 @@ static APART void other_command(struct client *c, const struct command *cmd,
 	    configured_command(c, argv, argc, len))
 		return;
 	if (!cmd && is_http(&argv[0])) {
-		refuse_http(c);
+		answer_text(c, "-ERR HTTP is not spoken\r\n");
+		foreign_protocol(c, "HTTP");
 		conn_consume(&c->conn, len);
 		return;
 	}
@@ -881,11 +879,7 @@ static APART bool parse_memcached(struct client *c, char *data, size_t len)
 		return true;
 	}
 	if ((unsigned char)data[0] == MEMCACHED_BINARY) {
-		log_some(LOG_NOTICE, "c %d '%s' pool '%s': the client uses memcached's binary "
-			"protocol, which is not supported; closed",
-			c->conn.watch.fd, socket_peer(c->conn.watch.fd),
-			c->pool->conf->name);
-		client_finish(c);
+		foreign_protocol(c, "memcached's binary protocol");
 		return false;
 	}
 	/* pos is set already if the line has come and its data has not. */
