@@ -477,6 +477,8 @@ void workers_ready(void)
 	       (n = take_message(parent.received.ptr + used,
 	       parent.received.len - used)) > 0)
 		used += n;
+	if (!used)
+		return;
 	parent.received.len -= used;
 	memmove(parent.received.ptr, parent.received.ptr + used,
 		parent.received.len);

@@ -33,7 +33,7 @@ variants() {
 		poll|gcc, glibc, poll|gcc|CPPFLAGS=-DLOOP_POLL|
 		musl|gcc, musl, static|musl-gcc|static|
 		musl-poll|gcc, musl, static, poll|musl-gcc|static CPPFLAGS=-DLOOP_POLL|
-		i386|32 bits: i386, static|i686-linux-gnu-gcc|static|
+		i386|32 bits: i386, static, qemu|i686-linux-gnu-gcc|static|qemu-i386-static
 		aarch64|aarch64, static, qemu|aarch64-linux-gnu-gcc|static|qemu-aarch64-static
 		armv7|32 bits: armv7, static, qemu|arm-linux-gnueabihf-gcc|static|qemu-arm-static
 		s390x|big-endian: s390x, static, qemu|s390x-linux-gnu-gcc|static|qemu-s390x-static
