@@ -75,7 +75,9 @@ static void read_asked(const uint8_t *data, size_t size)
 
 		if (result == PARSE_DONE && p.argc) {
 			put_words(&asked.list[asked.count++], argv, p.argc);
-			asked.quits = asked.quits || word_is(&argv[0], "quit");
+			asked.quits = asked.quits || word_is(&argv[0], "quit") ||
+				word_is(&argv[0], "post") ||
+				word_is(&argv[0], "host:");
 			asked.infos = asked.infos || word_is(&argv[0], "info") ||
 				word_is(&argv[0], "time");
 		}
