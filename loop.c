@@ -94,9 +94,9 @@ static void backend_wait(struct loop *loop, int wait,
 	for (int i = 0; i < n; i++) {
 		struct watch *watch = list[i].data.ptr;
 		uint32_t got = list[i].events;
-		unsigned events = (got & EPOLLIN ? LOOP_READ : 0) |
-			(got & EPOLLOUT ? LOOP_WRITE : 0) |
-			(got & (EPOLLERR | EPOLLHUP) ? LOOP_ERROR : 0);
+		unsigned events = ((got & EPOLLIN) ? LOOP_READ : 0) |
+			((got & EPOLLOUT) ? LOOP_WRITE : 0) |
+			((got & (EPOLLERR | EPOLLHUP)) ? LOOP_ERROR : 0);
 
 		if (watch->fd >= 0)
 			ready(watch, events);
@@ -200,9 +200,9 @@ static void backend_wait(struct loop *loop, int wait,
 	take_time(loop);
 	for (size_t i = 0; i < used && n > 0; i++) {
 		short got = list->fds[i].revents;
-		unsigned events = (got & POLLIN ? LOOP_READ : 0) |
-			(got & POLLOUT ? LOOP_WRITE : 0) |
-			(got & (POLLERR | POLLHUP | POLLNVAL) ? LOOP_ERROR : 0);
+		unsigned events = ((got & POLLIN) ? LOOP_READ : 0) |
+			((got & POLLOUT) ? LOOP_WRITE : 0) |
+			((got & (POLLERR | POLLHUP | POLLNVAL)) ? LOOP_ERROR : 0);
 
 		if (!got)
 			continue;
