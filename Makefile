@@ -33,10 +33,11 @@ HARDEN_LINK = -pie -Wl,-z,relro,-z,now
 # The static program is small, but for the files where most of a request's time
 # goes: these lose no more than room between functions and copies of large ones.
 # SMALL= and SMALL_FAST= leave all to CFLAGS; FIXED= FIXED_LINK=-static-pie for
-# toolchains that have that.
+# toolchains that have that; LTO= for those whose linker knows nothing of it.
 SMALL = -Os -fno-jump-tables
 FAST = parse.c reply.c
 SMALL_FAST = -fno-inline-functions -falign-functions=1 -falign-loops=1
+LTO = -flto --param=lto-partitions=1
 FIXED = -fno-pie -fplt -fno-asynchronous-unwind-tables -ffunction-sections \
 	-fdata-sections
 FIXED_LINK = -static -no-pie -Wl,-z,relro,-z,now,-z,noseparate-code \
@@ -83,9 +84,9 @@ static:
 	mkdir -p $(BUILD)/static
 	for c in $(SRC); do \
 		case " $(FAST) " in *" $$c "*) small="$(SMALL_FAST)" ;; *) small="$(SMALL)" ;; esac; \
-		$(COMPILE) $$small $(FIXED) -c -o $(BUILD)/static/$$c.o $$c || exit 1; \
+		$(COMPILE) $$small $(FIXED) $(LTO) -c -o $(BUILD)/static/$$c.o $$c || exit 1; \
 	done
-	$(CC) $(CFLAGS) $(FIXED_LINK) -s $(LDFLAGS) -o nutcracker \
+	$(CC) $(CFLAGS) $(FIXED) $(LTO) $(FIXED_LINK) -s $(LDFLAGS) -o nutcracker \
 		$(BUILD)/static/*.o $(LDLIBS)
 	rm -f $(OBJ)
 
