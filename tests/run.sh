@@ -5,8 +5,9 @@
 # usage: run.sh [TEST ...]     a .test file, a program, or the name of one
 #
 # JOBS at a time (2); those with a line "# alone", which hold the program to so
-# many milliseconds, one after the other when the rest is done. Each for LIMIT seconds at most (120, or what a line
-# "# limit: N" in the test says), with the shell TEST_SHELL (sh). A test may
+# many milliseconds, one after the other when the rest is done. Each for LIMIT
+# seconds at most (120, or what a line "# limit: N" in the test says), with the
+# shell TEST_SHELL (sh). A test may
 # report cases, one a line: "ok NAME", "not ok NAME", "skip NAME"; one that
 # reports none counts as one by its status: 0 passed, 77 skipped.
 # VERBOSE=1 shows the output of all tests.
