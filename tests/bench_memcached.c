@@ -31,7 +31,7 @@ struct conn {
 };
 
 static struct {
-	bool redis, fill;
+	bool redis, fill, miss;
 	enum what what;
 	const char *address;
 	int conns, depth, keys;
@@ -115,6 +115,19 @@ put(struct bytes *b, const char *format, ...)
 	bytes_add(b, text, (size_t)n);
 }
 
+/* By hand, as a load that takes long to write down its keys leaves the proxy
+ * with nothing to do. */
+static void
+put_key(struct bytes *b, long key)
+{
+	char text[KEY_LEN] = "key:";
+	int i;
+
+	for (i = KEY_LEN; i-- > 4; key /= 10)
+		text[i] = (char)('0' + key % 10);
+	bytes_add(b, text, KEY_LEN);
+}
+
 static void
 put_value(struct bytes *b)
 {
@@ -138,8 +151,9 @@ make_redis(struct conn *c, long key)
 	if (opt.what == MGET)
 		put(&c->want, "*%d\r\n", opt.keys);
 	for (i = 0; i < opt.keys; i++) {
-		put(&c->out, "$%d\r\nkey:%012ld\r\n", KEY_LEN,
-		    (key + i) % opt.space);
+		put(&c->out, "$%d\r\n", KEY_LEN);
+		put_key(&c->out, (key + i) % opt.space);
+		bytes_puts(&c->out, "\r\n");
 		put_value(set ? &c->out : &c->want);
 	}
 	if (set)
@@ -152,17 +166,22 @@ make_memcached(struct conn *c, long key)
 	int i;
 
 	if (opt.what == SET) {
-		put(&c->out, "set key:%012ld 0 0 %lu\r\n", key,
-		    (unsigned long)opt.size);
+		bytes_puts(&c->out, "set ");
+		put_key(&c->out, key);
+		put(&c->out, " 0 0 %lu\r\n", (unsigned long)opt.size);
 		put_value(&c->out);
 		bytes_puts(&c->want, "STORED\r\n");
 		return;
 	}
 	bytes_puts(&c->out, "get");
 	for (i = 0; i < opt.keys; i++) {
-		put(&c->out, " key:%012ld", (key + i) % opt.space);
-		put(&c->want, "VALUE key:%012ld 0 %lu\r\n", (key + i) % opt.space,
-		    (unsigned long)opt.size);
+		bytes_puts(&c->out, " ");
+		put_key(&c->out, (key + i) % opt.space);
+		if (opt.miss)
+			continue;
+		bytes_puts(&c->want, "VALUE ");
+		put_key(&c->want, (key + i) % opt.space);
+		put(&c->want, " 0 %lu\r\n", (unsigned long)opt.size);
 		put_value(&c->want);
 	}
 	bytes_puts(&c->out, "\r\n");
@@ -270,6 +289,7 @@ usage(void)
 	    "  -n N          requests in all (100000)\n"
 	    "  -r N          different keys (10000)\n"
 	    "  -d BYTES      of a value (3)\n"
+	    "  -m            nothing is there for a get of memcached\n"
 	    "  -f            set every key once, in order; no -n then\n"
 	    "  -s SECONDS    gives up then (60)\n"
 	    "Prints requests per second, and the latency in us that 50 and\n"
@@ -295,7 +315,7 @@ options(int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt(argc, argv, "h:p:t:k:c:P:n:r:d:s:f")) != -1) {
+	while ((o = getopt(argc, argv, "h:p:t:k:c:P:n:r:d:s:fm")) != -1) {
 		switch (o) {
 		case 'h': opt.address = optarg; break;
 		case 'p': opt.redis = strcmp(optarg, "redis") == 0; break;
@@ -308,6 +328,7 @@ options(int argc, char **argv)
 		case 'd': opt.size = (size_t)number(optarg); break;
 		case 's': opt.seconds = number(optarg); break;
 		case 'f': opt.fill = true; break;
+		case 'm': opt.miss = true; break;
 		default: usage();
 		}
 	}
