@@ -382,13 +382,16 @@ void client_drain(struct client *c)
 		return;
 	}
 	c->eof = true;
-	if (!c->head && !c->conn.out.head && !c->paused && !c->closing) {
+	if (!c->head && !c->conn.out.head && !c->paused && !c->closing &&
+	    c->active_ms + LINGER < proxy.loop.now_ms) {
 		client_close(c, NULL);
 		return;
 	}
 	c->draining = true;
 	timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
 		(uint64_t)proxy.options.shutdown_timeout, client_timer);
+	/* Who has asked of late may just have asked again. */
+	end_if_done(c);
 	update_watch(c);
 }
 

@@ -499,7 +499,7 @@ bytes_equal(const char *a, const char *b, size_t len)
 	return true;
 }
 
-static bool
+bool
 word_is(const struct arg *word, const char *upper)
 {
 	return strlen(upper) == word->len && bytes_are(word->ptr, upper, word->len);

@@ -110,6 +110,9 @@ struct command {
  * have one key and it is their first argument. */
 extern const struct command command_unknown;
 
+/* The word is this one, which is given in capitals, in any case. */
+bool word_is(const struct arg *word, const char *upper);
+
 /*
  * The command that the words name: the subcommand's row for a container whose
  * second word is one of its subcommands, the container's own row if not (or if

@@ -115,6 +115,7 @@ struct reader {
 	char *key_text;         /* as written: it may be the other spelling */
 	int list_line;          /* where that pool's list began, or 0 */
 	bool in_list;           /* it is the list of `key` */
+	bool lookup;            /* names of `listen` have to resolve */
 	char *error;
 };
 
@@ -343,9 +344,6 @@ static char *listen_resolve(const char *host)
 	/* Some resolvers take the star for every address, others for a name. */
 	if (strcmp(host, "*") == 0)
 		return NULL;
-	if (*host == '\0')
-		return xstrdup("needs a host before the port, \"0.0.0.0\" for "
-			"every address, found nothing");
 	memset(&hints, 0, sizeof(hints));
 	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
@@ -387,7 +385,7 @@ static char *listen_unix_set(struct conf_addr *addr, const char *text)
 	return NULL;
 }
 
-static char *listen_set(struct conf_addr *addr, const char *text)
+static char *listen_set(struct conf_addr *addr, const char *text, bool lookup)
 {
 	const char *colon = last_colon(text, strlen(text));
 	char *reason;
@@ -402,7 +400,10 @@ static char *listen_set(struct conf_addr *addr, const char *text)
 	if (reason)
 		return reason;
 	addr->host = host_of(text, (size_t)(colon - text));
-	return listen_resolve(addr->host);
+	if (*addr->host == '\0')
+		return xstrdup("needs a host before the port, \"0.0.0.0\" for "
+			"every address, found nothing");
+	return lookup ? listen_resolve(addr->host) : NULL;
 }
 
 static void addr_free(struct conf_addr *addr)
@@ -533,7 +534,7 @@ static char *key_set(struct reader *r, const struct key *key, const char *text,
 {
 	switch ((enum key_type)key->type) {
 	case KEY_LISTEN:
-		return listen_set(&r->pool->listen, text);
+		return listen_set(&r->pool->listen, text, r->lookup);
 	case KEY_HASH:
 		return hash_set(r->pool, text);
 	case KEY_HASH_TAG:
@@ -869,7 +870,7 @@ char *conf_text(const char *path, size_t *len, char **error)
 	return text;
 }
 
-int conf_parse(const char *path, const char *text, size_t len,
+static int parse(const char *path, const char *text, size_t len, bool lookup,
 	struct conf *conf, char **error)
 {
 	struct reader r;
@@ -880,6 +881,7 @@ int conf_parse(const char *path, const char *text, size_t len,
 	memset(conf, 0, sizeof(*conf));
 	r.path = path;
 	r.conf = conf;
+	r.lookup = lookup;
 	yaml_init(&yaml, text, len);
 	ok = read_tokens(&r, &yaml) && conf_finish(&r);
 	yaml_free(&yaml);
@@ -891,6 +893,12 @@ int conf_parse(const char *path, const char *text, size_t len,
 	return -1;
 }
 
+int conf_parse(const char *path, const char *text, size_t len,
+	struct conf *conf, char **error)
+{
+	return parse(path, text, len, false, conf, error);
+}
+
 int conf_read(const char *path, struct conf *conf, char **error)
 {
 	size_t len = 0;
@@ -899,7 +907,7 @@ int conf_read(const char *path, struct conf *conf, char **error)
 
 	memset(conf, 0, sizeof(*conf));
 	if (text)
-		result = conf_parse(path, text, len, conf, error);
+		result = parse(path, text, len, true, conf, error);
 	free(text);
 	return result;
 }

@@ -86,12 +86,12 @@ struct conf {
  * Read and check a whole file. Returns 0 and fills *conf (conf_free), or -1
  * and sets *error to a sentence the caller frees:
  * "file:line: pool: key: reason, and the word that was found".
- * Host names of `listen` are resolved once as a check and by nobody else here;
- * server names are not.
+ * Host names of `listen` are resolved once as a check; server names are not.
  */
 int conf_read(const char *path, struct conf *conf, char **error);
 /* The same in two steps: the text of the file, which the caller frees, NULL with
- * *error; and what it means (`path` is for the errors). */
+ * *error; and what it means (`path` is for the errors). Nothing is resolved, as
+ * that takes its time. */
 char *conf_text(const char *path, size_t *len, char **error);
 int conf_parse(const char *path, const char *text, size_t len,
 	struct conf *conf, char **error);

@@ -241,13 +241,19 @@ void timer_stop(struct timer *timer)
 void timer_set(struct loop *loop, struct timer *timer, uint64_t at,
 	void (*fire)(struct timer *timer))
 {
-	struct timer *before;
+	struct timer *before, *after;
 
 	timer_stop(timer);
-	/* From the back: most timers are later than those already set. */
+	/* From both ends: most timers are later than those already set, and most
+	 * of the others are among the first, before thousands of idle clients. */
 	before = loop->timers.prev;
-	while (before != &loop->timers && before->at > at)
+	after = loop->timers.next;
+	while (before != &loop->timers && before->at > at && after->at <= at) {
 		before = before->prev;
+		after = after->next;
+	}
+	if (before != &loop->timers && before->at > at)
+		before = after->prev;
 	timer->at = at;
 	timer->fire = fire;
 	timer->prev = before;

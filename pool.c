@@ -194,6 +194,8 @@ void pool_reconfigure(struct pool *pool, struct conf_pool *conf,
 	struct server **servers = pool->servers;
 	bool other_protocol = conf->redis != old->redis;
 
+	pool->no_resp3 = pool->no_meta_set = false;
+
 	pool->conf = conf;
 	pool->servers = xcalloc(conf->nservers, sizeof(*pool->servers));
 	for (uint32_t i = 0; i < conf->nservers; i++) {
@@ -243,11 +245,14 @@ bool pool_sweep(struct pool *pool)
 		*at = s->next;
 		server_free(s, "unknown");
 	}
-	return pool->listener.watch.fd >= 0 || pool->clients;
+	return pool->listener.watch.fd >= 0 || pool->clients ||
+		(pool_busy(pool) && proxy.loop.now_ms < pool->leave_by_ms);
 }
 
 void pool_leave(struct pool *pool)
 {
+	pool->leave_by_ms = proxy.loop.now_ms +
+		(uint64_t)proxy.options.shutdown_timeout;
 	pool->stats = counters_detach(pool->stats, sizeof(*pool->stats));
 	for (size_t i = 0; i < pool->conf->nservers; i++) {
 		struct server *s = pool->servers[i];
@@ -255,13 +260,22 @@ void pool_leave(struct pool *pool)
 	}
 }
 
+static bool server_busy(const struct server *s)
+{
+	for (const struct server_conn *sc = s->conns; sc; sc = sc->next)
+		if (sc->tail && sc->tail->kind == PART_REQUEST)
+			return true;
+	return false;
+}
+
 bool pool_busy(const struct pool *pool)
 {
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		for (const struct server_conn *sc = pool->servers[i]->conns; sc;
-		     sc = sc->next)
-			if (sc->tail && sc->tail->kind == PART_REQUEST)
-				return true;
+		if (server_busy(pool->servers[i]))
+			return true;
+	for (const struct server *s = pool->leaving; s; s = s->next)
+		if (server_busy(s))
+			return true;
 	return false;
 }
 
@@ -270,7 +284,8 @@ unsigned pool_live(const struct pool *pool)
 	unsigned live = 0;
 
 	for (size_t i = 0; i < pool->conf->nservers; i++)
-		live += !pool->servers[i]->ejected && !pool->servers[i]->failing;
+		live += !pool->servers[i]->ejected &&
+			!server_failing(pool->servers[i]);
 	return live;
 }
 

@@ -460,7 +460,10 @@ static void set_limits(void)
 		proxy.max_clients = UINT64_MAX;
 		return;
 	}
-	proxy.max_clients = limit.rlim_cur > needed ? limit.rlim_cur - needed : 1;
+	proxy.max_clients = limit.rlim_cur > needed ? limit.rlim_cur - needed : 0;
+	/* Servers rarely have all that they may: clients get a quarter. */
+	if (proxy.max_clients < limit.rlim_cur / 4)
+		proxy.max_clients = limit.rlim_cur / 4;
 	if (limit.rlim_cur <= needed)
 		log_warn("the limit of %llu descriptors is too low for %llu "
 			"connections to servers", (unsigned long long)limit.rlim_cur,
@@ -485,11 +488,33 @@ static void sweep(void)
 	}
 }
 
-static struct pool *pool_at(const char *listen)
+static void trim(struct timer *timer);
+
+static void trim_later(void)
 {
-	for (size_t i = 0; i < proxy.npools; i++)
-		if (strcmp(proxy.pools[i]->conf->listen.text, listen) == 0)
+	if (!proxy.trim.next)
+		timer_set(&proxy.loop, &proxy.trim,
+			proxy.loop.now_ms + TRIM_INTERVAL, trim);
+}
+
+static void trim(struct timer *timer)
+{
+	(void)timer;
+	requests_trim();
+	sweep();
+	/* Once more, though nobody may be left then: what was in use since the
+	 * last time stays for now. */
+	if (blocks_trim())
+		trim_later();
+}
+
+static struct pool *pool_at(const struct conf_addr *listen)
+{
+	for (size_t i = 0; i < proxy.npools; i++) {
+		const struct conf_addr *at = &proxy.pools[i]->conf->listen;
+		if (strcmp(at->host, listen->host) == 0 && at->port == listen->port)
 			return proxy.pools[i];
+	}
 	return NULL;
 }
 
@@ -500,7 +525,7 @@ static struct pool **find_pools(struct conf *conf, char **error)
 	struct pool **list = xcalloc(conf->npools, sizeof(*list));
 
 	for (size_t i = 0; i < conf->npools; i++) {
-		list[i] = pool_at(conf->pools[i].listen.text);
+		list[i] = pool_at(&conf->pools[i].listen);
 		if (list[i])
 			continue;
 		list[i] = pool_new(conf_pool_take(&conf->pools[i]));
@@ -508,7 +533,7 @@ static struct pool **find_pools(struct conf *conf, char **error)
 		    pool_serve(list[i], error) == 0)
 			continue;
 		for (size_t j = 0; j <= i; j++)
-			if (pool_at(list[j]->conf->listen.text) != list[j])
+			if (pool_at(&list[j]->conf->listen) != list[j])
 				pool_free(list[j]);
 		free(list);
 		return NULL;
@@ -522,7 +547,7 @@ static size_t counters_needed(const struct conf *conf)
 	size_t count = 0;
 
 	for (size_t i = 0; i < conf->npools; i++) {
-		const struct pool *pool = pool_at(conf->pools[i].listen.text);
+		const struct pool *pool = pool_at(&conf->pools[i].listen);
 
 		count += pool ? pool_new_servers(pool, &conf->pools[i]) :
 			1 + conf->pools[i].nservers;
@@ -537,7 +562,7 @@ static struct pool **new_pools(struct pool **list, size_t count,
 	struct pool **added = xcalloc(count, sizeof(*list));
 
 	for (size_t i = 0; i < count; i++) {
-		if (pool_at(list[i]->conf->listen.text) == list[i])
+		if (pool_at(&list[i]->conf->listen) == list[i])
 			continue;
 		added[counts->pools_added++] = list[i];
 		counts->servers_added += (unsigned)list[i]->conf->nservers;
@@ -573,7 +598,7 @@ static void take_over(struct conf *conf, struct pool **list,
 	proxy.npools = conf->npools;
 	free(old);
 	set_limits();
-	sweep();
+	trim_later();
 }
 
 /* NULL, or why not. */
@@ -759,17 +784,6 @@ static void flush(struct conn **list)
 	}
 }
 
-static void trim(struct timer *timer)
-{
-	requests_trim();
-	sweep();
-	/* Once more, though nobody may be left then: what was in use since the
-	 * last time stays for now. */
-	if (blocks_trim())
-		timer_set(&proxy.loop, timer, proxy.loop.now_ms + TRIM_INTERVAL,
-			trim);
-}
-
 static void turn(int max_wait)
 {
 	struct client *list;
@@ -787,15 +801,16 @@ static void turn(int max_wait)
 	}
 	flush(&proxy.flush_servers);
 	flush(&proxy.flush_clients);
+	/* No earlier: an event of the turn may be the listener's of one of them. */
+	if (proxy.leaving)
+		sweep();
 	while (proxy.dead) {
 		struct conn *c = proxy.dead;
 		proxy.dead = c->next_dead;
 		free(c);
 	}
-	if (!proxy.trim.next &&
-	    (proxy.stats->curr_connections > proxy.npools || proxy.leaving))
-		timer_set(&proxy.loop, &proxy.trim,
-			proxy.loop.now_ms + TRIM_INTERVAL, trim);
+	if (proxy.stats->curr_connections > proxy.npools || proxy.leaving)
+		trim_later();
 }
 
 /* ---- start ------------------------------------------------------------------------------ */
@@ -909,6 +924,9 @@ static bool any_busy(void)
 {
 	for (size_t i = 0; i < proxy.npools; i++)
 		if (pool_busy(proxy.pools[i]))
+			return true;
+	for (const struct pool *pool = proxy.leaving; pool; pool = pool->next)
+		if (pool_busy(pool))
 			return true;
 	return false;
 }
@@ -1029,6 +1047,11 @@ int main(int argc, char **argv)
 	char *error = NULL;
 	int status = -1, words;
 
+	/* What is opened must not take the places of standard streams. */
+	do
+		proxy.spare_fd = open("/dev/null", O_RDWR);
+	while (proxy.spare_fd >= 0 && proxy.spare_fd <= 2);
+	close(proxy.spare_fd);
 	proxy.spare_fd = -1;
 	if (!read_options(&proxy.options, argc, argv, &words)) {
 		show_usage();

@@ -228,6 +228,7 @@ struct part {
 /* What a request that was split keeps to put the replies together again. */
 struct split {
 	uint8_t join;            /* enum join */
+	bool resp3;              /* what its client spoke then */
 	uint32_t nparts;
 	uint32_t waiting;        /* parts not yet answered */
 	uint32_t nkeys;
@@ -381,7 +382,7 @@ void requests_trim(void);
  * whole one, or there will be no more. */
 bool request_parse(struct client *c, char *data, size_t len);
 /* May the memcached request be answered so? */
-bool reply_fits(const struct request *r, enum reply_type type);
+bool reply_fits(const struct request *r, enum reply_type type, size_t len);
 /* The command's name as Redis writes it in errors: "object|encoding". */
 void command_lower(const struct command *cmd, char *out, size_t room);
 void request_free_scratch(void);
@@ -409,8 +410,6 @@ void split_free_scratch(void);
 
 /* ---- local.c: what the proxy answers itself ---------------------------- */
 
-/* The argument is the word, in any case. */
-bool is_word(const struct arg *arg, const char *word);
 void local_answer(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc);
 void local_memcached(struct client *c, const struct mc_command *cmd,
@@ -491,15 +490,16 @@ struct server {
 	struct server *next;     /* on the list of those that leave */
 	bool ejected;
 	bool leaving;            /* not in the configuration any more */
-	bool failing;            /* the last thing known of it is a failure */
 	bool numeric;            /* its address needs no lookup */
 	unsigned failures;       /* in a row */
 	uint64_t late_ms;        /* when it last let a request run out of time */
+	uint64_t failed_ms;      /* its last failure, 0 if it has replied since */
 	struct timer retry;      /* when to probe an ejected server */
 	struct server_conn **slots; /* server_connections, and as many for RESP3 */
 	struct server_conn *conns;  /* all, retired ones and the probe included */
 	struct address *addresses;  /* what the name last stood for */
 	unsigned naddresses;
+	unsigned first_address;  /* to try, modulo naddresses */
 	struct lookup *lookup;   /* under way, or NULL */
 	struct timer refresh;    /* when to look its name up again */
 	struct server_stats *stats;
@@ -512,6 +512,9 @@ void server_free(struct server *s, const char *why);
  * it was before is `old`. */
 void server_reconfigure(struct server *s, uint32_t index,
 	const struct conf_pool *old);
+/* It failed when it was last asked, not longer ago than a dead one is left alone:
+ * after that it may be back, as far as anybody knows. */
+bool server_failing(const struct server *s);
 /* Take no new requests; free it when s->conns is NULL. */
 void server_leave(struct server *s);
 /* A request of this client for this conn would not be answered in time, counting
@@ -576,8 +579,11 @@ struct pool {
 	struct server *leaving;  /* not in the configuration any more, but with
 	                          * requests under way */
 	struct pool *next;       /* on the list of those that leave */
+	uint64_t leave_by_ms;    /* no request is waited for any longer */
 	struct ring ring;
 	char redis_version[24];  /* of a server; empty: none has told */
+	bool no_resp3;           /* a server does not know HELLO 3 */
+	bool no_meta_set;        /* or ms, of memcached */
 	struct client *clients;
 	struct timer expiry;     /* no later than the first deadline */
 	struct timer accept_again; /* after a failed accept, or for others */

@@ -337,7 +337,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 		request_answer(r, "", 0);
 		return true;
 	}
-	if (r->mc && !reply_fits(r, type)) {
+	if (r->mc && !reply_fits(r, type, len)) {
 		conn_consume(from, len);
 		request_fail(r, strerror(EINVAL));
 		return false;

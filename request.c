@@ -17,6 +17,7 @@ enum {
 	                         * 64 KiB has no more */
 	NOAUTH_ARGS = 10,       /* words of a request before AUTH, and its bytes; */
 	NOAUTH_BYTES = 32768,   /* AUTH and HELLO need no more */
+	MAX_LINE = 2048,        /* of memcached: it hangs up on longer ones but get */
 	UNKNOWN_ARGS = 128,     /* bytes of an unknown command's words shown */
 	MEMCACHED_BINARY = 0x80, /* first byte of a binary request */
 };
@@ -176,18 +177,30 @@ static void refused(struct client *c, const struct command *cmd)
 /* The one server that takes a request without a key. */
 static const struct arg no_key = { "placeholder", 11 };
 
+/* That there is nothing, for one key. */
+static const char *nothing(const struct client *c, const struct command *cmd,
+	const struct mc_command *mc)
+{
+	if (mc)
+		return mc->kind == MC_META_GET || mc->kind == MC_META_DEBUG ?
+			"EN\r\n" : "END\r\n";
+	switch ((enum join)cmd->join) {
+	case JOIN_SUM: return ":0\r\n";
+	case JOIN_ARRAY: return c->resp3 ? "*1\r\n_\r\n" : "*1\r\n$-1\r\n";
+	default: return c->resp3 ? "_\r\n" : "$-1\r\n";
+	}
+}
+
 /* What a client gets of an ejected server whose place is not taken. */
 static void answer_ejected(struct client *c, const struct command *cmd,
 	const struct mc_command *mc)
 {
 	bool read = (cmd && cmd->flags & CMD_READ) || (mc && mc->flags & CMD_READ);
 
-	if (c->pool->conf->on_eject == EJECT_MISS && read) {
-		answer_text(c, mc && mc->kind == MC_META_GET ? "EN\r\n" :
-			mc ? "END\r\n" : c->resp3 ? "_\r\n" : "$-1\r\n");
-		return;
-	}
-	client_error(c, "Connection refused");
+	if (c->pool->conf->on_eject == EJECT_MISS && read)
+		answer_text(c, nothing(c, cmd, mc));
+	else
+		client_error(c, "Connection refused");
 }
 
 /* Send the first `len` bytes of the client's input, as they are, to the server
@@ -241,7 +254,9 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 	size_t len = 0;
 
 	if (!s) {
-		if (!quiet)
+		/* A quiet get says nothing of what is not there. */
+		if (!quiet && (audience != MAYBE || mc->kind != MC_META_GET ||
+		    c->pool->conf->on_eject != EJECT_MISS))
 			answer_ejected(c, NULL, mc);
 		return;
 	}
@@ -341,6 +356,10 @@ static bool ask_all(struct client *c, const struct command *cmd,
 		/* Replicas hold the same: one of them speaks for all. */
 		forward(c, cmd, NULL, &no_key, len);
 		return true;
+	} else if (len > (size_t)c->pool->conf->server_max_queue) {
+		/* There will be as many copies as there are servers. */
+		answer_text(c, "-ERR too long a request for all servers "
+			"(server_max_queue of the pool)\r\n");
 	} else {
 		split_all(c, false, cmd, NULL, (enum join)cmd->join, data, len);
 	}
@@ -378,7 +397,7 @@ static bool configured_command(struct client *c, const struct arg *argv,
  * everybody who shares the connection. */
 static bool is_http(const struct arg *name)
 {
-	return is_word(name, "POST") || is_word(name, "HOST:");
+	return word_is(name, "POST") || word_is(name, "HOST:");
 }
 
 static APART void other_command(struct client *c, const struct command *cmd,
@@ -575,6 +594,17 @@ static void refuse_store(struct client *c, size_t line, const char *why,
 	conn_consume(&c->conn, line);
 }
 
+/* The same, for any command: the data block of those that have one is skipped. */
+static APART void mc_refuse(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, const char *why, bool quiet)
+{
+	static const struct arg none = { "", 0 };
+	size_t at = !mc ? argc : mc->kind == MC_META_SET ? 2 :
+		mc->kind == MC_STORE || mc->kind == MC_CAS ? 4 : argc;
+
+	refuse_store(c, c->parse.pos, why, at < argc ? &argv[at] : &none, quiet);
+}
+
 /* The word noreply is taken off: an error that the server sends in spite of it
  * would be taken for the answer to somebody else's request. */
 static APART void forward_quietly(struct client *c, const struct mc_command *mc,
@@ -661,7 +691,7 @@ static void mc_get(struct client *c, const struct mc_command *mc,
 		conn_consume(&c->conn, line);
 		return;
 	}
-	if (argc - first == 1) {
+	if (argc - first == 1 && line <= MAX_LINE) {
 		forward(c, NULL, mc, &argv[first], line);
 		return;
 	}
@@ -737,6 +767,11 @@ static APART bool mc_meta(struct client *c, const struct mc_command *mc,
 	}
 	if (set)
 		total += (size_t)bytes + 2;
+	if (set && c->pool->no_meta_set) {
+		refuse_store(c, total - (size_t)bytes - 2, "ERROR\r\n", &argv[2],
+			false);
+		return true;
+	}
 	if (total > len) {
 		c->conn.need = total;
 		return false;
@@ -800,33 +835,31 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 		argc ? mc_command_find(argv[0].ptr, argv[0].len) : NULL;
 	size_t words = argc;
 	size_t line = c->parse.pos;
+	bool denied;
 
 	if (mc && mc->can_noreply && argc > mc->min_words &&
 	    is_noreply(&argv[argc - 1]))
 		words--;
-	if (mc && c->pool->conf->ncommands && conf_command(c->pool->conf, argv[0].ptr, argv[0].len))
-		mc = NULL;
-	if (!mc || words < mc->min_words ||
+	denied = mc && c->pool->conf->ncommands &&
+		conf_command(c->pool->conf, argv[0].ptr, argv[0].len);
+	if (!mc || denied || words < mc->min_words ||
 	    (mc->max_words && words > mc->max_words) ||
 	    (mc->can_noreply && is_noreply_twice(mc, argv, argc))) {
 		log_info("c %d unknown command or wrong words: '%.*s'",
 			c->conn.watch.fd, (int)(argc && argv[0].len < 64 ?
 			argv[0].len : 0), argc ? argv[0].ptr : "");
 		c->pool->stats->refused_unknown++;
-		if (mc && argc > 4 && (mc->kind == MC_STORE || mc->kind == MC_CAS)) {
-			refuse_store(c, line, "ERROR\r\n", &argv[4], false);
-			return true;
-		}
-		answer_text(c, "ERROR\r\n");
-		conn_consume(&c->conn, line);
+		mc_refuse(c, mc, argv, argc, "ERROR\r\n", denied && words < argc);
 		return true;
 	}
 	/* Those look at their keys themselves. */
 	if (c->parse.control && mc->kind != MC_GET && mc->kind != MC_GAT) {
-		static const struct arg none = { "", 0 };
-		bool store = mc->kind == MC_STORE || mc->kind == MC_CAS;
-		refuse_store(c, line, bad_format, store ? &argv[4] :
-			mc->kind == MC_META_SET && argc > 2 ? &argv[2] : &none, false);
+		mc_refuse(c, mc, argv, argc, bad_format, false);
+		return true;
+	}
+	if (line > MAX_LINE && mc->kind != MC_GET) {
+		mc_refuse(c, mc, argv, argc, "CLIENT_ERROR line too long\r\n",
+			words < argc);
 		return true;
 	}
 	switch ((enum mc_kind)mc->kind) {
@@ -883,6 +916,8 @@ static APART bool parse_memcached(struct client *c, char *data, size_t len)
 		return false;
 	}
 	/* pos is set already if the line has come and its data has not. */
+	if (!fresh && len < c->conn.need)
+		return false;
 	if (fresh)
 		result = memcached_line(p, data, len, args.v, args.room);
 	if (result == PARSE_MORE) {
@@ -918,8 +953,15 @@ bool request_parse(struct client *c, char *data, size_t len)
 
 /* ---- what may answer what -------------------------------------------------------------- */
 
-bool reply_fits(const struct request *r, enum reply_type type)
+bool reply_fits(const struct request *r, enum reply_type type, size_t len)
 {
+	/* A server that says no more than ERROR to ms does not know it, and takes
+	 * the data for commands. */
+	if (type == REPLY_ERROR && r->mc->kind == MC_META_SET &&
+	    len == strlen("ERROR\r\n")) {
+		r->client->pool->no_meta_set = true;
+		return false;
+	}
 	if (type == REPLY_ERROR)
 		return true;
 	switch ((enum mc_kind)r->mc->kind) {

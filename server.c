@@ -32,7 +32,7 @@ static const char *reason(int error)
 	switch (error) {
 	case 0: return "unknown";
 	case LOOKUP_ERROR: return strerror(EHOSTDOWN);
-	case REFUSED_GREETING: return "Server refused AUTH or SELECT";
+	case REFUSED_GREETING: return "Server refused AUTH, HELLO or SELECT";
 	default: return error_text(error);
 	}
 }
@@ -197,7 +197,7 @@ static void server_eject(struct server *s)
 
 static void server_failure(struct server *s)
 {
-	s->failing = true;
+	s->failed_ms = proxy.loop.now_ms;
 	if (!s->pool->conf->auto_eject_hosts || s->ejected || s->leaving)
 		return;
 	s->failures++;
@@ -213,13 +213,20 @@ static bool is_ours(int error)
 		error == ENOSPC; /* in epoll's set */
 }
 
+bool server_failing(const struct server *s)
+{
+	return s->failed_ms && s->failed_ms +
+		(uint64_t)s->pool->conf->server_retry_timeout > proxy.loop.now_ms;
+}
+
 static void server_return(struct server *s)
 {
 	if (!s->ejected)
 		return;
 	timer_stop(&s->retry);
-	s->ejected = s->failing = false;
+	s->ejected = false;
 	s->failures = 0;
+	s->failed_ms = 0;
 	log_notice("pool '%s': server '%s' (%s) is back",
 		s->pool->conf->name, s->conf->name, s->conf->addr.text);
 	pool_update_ring(s->pool);
@@ -354,6 +361,9 @@ static void server_conn_retire(struct server_conn *sc)
 {
 	struct server *s = sc->server;
 
+	/* The next one begins behind the address that was silent. */
+	if (sc->state == CONN_CONNECTING)
+		s->first_address += sc->tried;
 	if (sc->probe) {
 		server_conn_fail(sc, ETIMEDOUT);
 		return;
@@ -403,6 +413,7 @@ static void server_connected(struct server_conn *sc)
 		return;
 	}
 	s->stats->server_connections++;
+	s->first_address += sc->tried - 1;
 	sc->conn.blocked = false;
 	sc->state = CONN_GREETING;
 	if (sc->greeting.head)
@@ -418,7 +429,8 @@ static void server_connect(struct server_conn *sc)
 	int error = LOOKUP_ERROR;
 
 	while (sc->tried < s->naddresses) {
-		const struct address *to = &s->addresses[sc->tried++];
+		const struct address *to = &s->addresses[
+			(s->first_address + sc->tried++) % s->naddresses];
 		bool pending = false;
 		int fd = socket_connect((const struct sockaddr *)&to->addr,
 			to->len, &pending);
@@ -458,6 +470,18 @@ static void server_open(struct server_conn *sc)
 			s->conf->addr.port, s);
 }
 
+static void refresh(struct timer *timer);
+
+static void refresh_later(struct server *s)
+{
+	int wait = s->pool->conf->dns_refresh;
+
+	timer_stop(&s->refresh);
+	if (wait && !s->numeric)
+		timer_set(&proxy.loop, &s->refresh,
+			proxy.loop.now_ms + (uint64_t)wait, refresh);
+}
+
 static bool has_address(const struct address *list, unsigned count,
 	const struct address *wanted)
 {
@@ -494,7 +518,6 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 {
 	struct server *s = owner;
 	struct server_conn *sc, *next;
-	int again = s->pool->conf->dns_refresh;
 
 	s->lookup = NULL;
 	if (!count)
@@ -515,9 +538,7 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 			server_conn_leave(sc);
 		}
 	}
-	if (again)
-		timer_set(&proxy.loop, &s->refresh,
-			proxy.loop.now_ms + (uint64_t)again, refresh);
+	refresh_later(s);
 }
 
 struct server_conn *server_conn_open(struct server *s, unsigned slot, bool resp3)
@@ -601,6 +622,9 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 	if (refused) {
 		if (kind == PART_AUTH)
 			shown = told(data, shown, s->pool->conf->redis_auth);
+		/* It is older than RESP3, and no worse for that. */
+		if (kind == PART_HELLO)
+			s->pool->no_resp3 = sc->failed = true;
 		log_some(LOG_WARN, "pool '%s': server '%s' refused %s: %.*s",
 			s->pool->conf->name, s->conf->addr.text, names[kind],
 			shown, data);
@@ -670,7 +694,7 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 	if (type == REPLY_ERROR && is_useless(part->request, data, len))
 		server_failure(s);
 	else
-		s->failures = s->failing = 0;
+		s->failures = s->failed_ms = 0;
 	fits = part_reply(part, type, &sc->conn, len);
 	part_release(part);
 	if (!fits) {
@@ -944,6 +968,11 @@ void server_reconfigure(struct server *s, uint32_t index,
 		 * the same time. */
 		conns_leave(s, true);
 	}
+	if (conf->dns_refresh != old->dns_refresh)
+		refresh_later(s);
+	if (s->retry.next && conf->server_retry_timeout !=
+	    old->server_retry_timeout)
+		probe_again(s);
 	if (s->ejected && !conf->auto_eject_hosts) {
 		timer_stop(&s->retry);
 		s->ejected = false;

@@ -137,6 +137,7 @@ static struct split *split_new(struct request *r, enum join join, size_t nparts,
 
 	memset(s, 0, sizeof(*s) + parts);
 	s->join = (uint8_t)join;
+	s->resp3 = r->client && r->client->resp3;
 	s->nparts = s->waiting = (uint32_t)nparts;
 	s->nkeys = (uint32_t)nkeys;
 	s->parts = (struct part *)(s + 1);
@@ -568,7 +569,7 @@ static size_t *cursors(const struct split *s)
 static struct block *join_elements(struct request *r)
 {
 	const struct split *s = r->split;
-	const char *null = r->client->resp3 ? "_\r\n" : "$-1\r\n";
+	const char *null = s->resp3 ? "_\r\n" : "$-1\r\n";
 	size_t null_len = strlen(null), *at;
 	struct block *block = array_start(s->nkeys,
 		replies_bytes(s) + s->nkeys * null_len);

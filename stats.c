@@ -191,7 +191,7 @@ void stats_update(void)
 			s->stats->out_queue = count[1];
 			s->stats->out_queue_bytes = bytes[1];
 			s->stats->ejected = s->ejected;
-			s->stats->failing = s->failing;
+			s->stats->failing = server_failing(s);
 		}
 	proxy.stats->memory_bytes = memory_bytes();
 	proxy.stats->loop_max_us = proxy.loop.turn_max_us;
@@ -627,8 +627,10 @@ static struct pool *pool_named(const char *name)
 /* Pools without a live server, one a line. False if there are such. */
 static bool health(struct text *t, const struct pool *only)
 {
-	bool good = true;
+	bool good = serving() != 0;
 
+	if (!good)
+		text_printf(t, "no worker\n");
 	for (size_t i = 0; i < proxy.npools; i++) {
 		const struct pool *pool = proxy.pools[i];
 		if ((only && pool != only) || pool_live(pool))

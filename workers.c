@@ -286,7 +286,7 @@ static bool sum_server(struct server *s)
 	largest(&s->stats->ejected);
 	largest(&s->stats->failing);
 	s->ejected = s->stats->ejected;
-	s->failing = s->stats->failing;
+	s->failed_ms = s->stats->failing ? proxy.loop.now_ms : 0;
 	return s->ejected != before;
 }
 
@@ -490,6 +490,8 @@ void workers_ready(void)
  * the counters of the model are those of its own area. */
 static void become_worker(unsigned number, int channel)
 {
+	/* It may be long since the one before it ended. */
+	clear_stale(number);
 	loop_close(&proxy.loop);
 	memset(&proxy.trim, 0, sizeof(proxy.trim));
 	for (unsigned w = 0; w < proxy.options.workers; w++)
@@ -512,7 +514,8 @@ static void become_worker(unsigned number, int channel)
 
 			s->stats = of_worker(number, s->stats);
 			/* What others found: it finds out for itself. */
-			s->ejected = s->failing = false;
+			s->ejected = false;
+			s->failed_ms = 0;
 		}
 		pool_update_ring(pool);
 	}

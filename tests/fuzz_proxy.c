@@ -321,7 +321,7 @@ static bool proxy_error(const struct arg *reply)
 	static const int errors[] = { ECONNREFUSED, ETIMEDOUT, EINVAL,
 		ECONNRESET, EPIPE, EAGAIN, EMFILE, ENOENT };
 	static const char *const texts[] = { "unknown", "Connection refused",
-		"Server refused AUTH or SELECT" };
+		"Server refused AUTH, HELLO or SELECT" };
 	char line[256];
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
