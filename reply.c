@@ -318,12 +318,16 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 {
 	struct request *r = part->request;
 	struct client *c = r->client;
-	struct server_stats *stats = ((struct server_conn *)from)->server->stats;
+	struct server *server = ((struct server_conn *)from)->server;
+	struct server_stats *stats = server->stats;
+	bool fits = !r->mc || reply_fits(r, type, len);
 
+	if (!fits && r->mc->kind == MC_META_SET)
+		server->pool->no_meta_set = true;
 	/* Nobody waits for it: timed out, noreply, or the client has gone. */
 	if (part->over || !c) {
 		conn_consume(from, len);
-		return true;
+		return fits;
 	}
 	stats->responses++;
 	stats->response_bytes += len;
@@ -337,7 +341,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 		request_answer(r, "", 0);
 		return true;
 	}
-	if (r->mc && !reply_fits(r, type, len)) {
+	if (!fits) {
 		conn_consume(from, len);
 		request_fail(r, strerror(EINVAL));
 		return false;

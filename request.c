@@ -957,13 +957,8 @@ bool reply_fits(const struct request *r, enum reply_type type, size_t len)
 {
 	/* A server that says no more than ERROR to ms does not know it, and takes
 	 * the data for commands. */
-	if (type == REPLY_ERROR && r->mc->kind == MC_META_SET &&
-	    len == strlen("ERROR\r\n")) {
-		r->client->pool->no_meta_set = true;
-		return false;
-	}
 	if (type == REPLY_ERROR)
-		return true;
+		return r->mc->kind != MC_META_SET || len != strlen("ERROR\r\n");
 	switch ((enum mc_kind)r->mc->kind) {
 	case MC_GET:
 	case MC_GAT:
