@@ -387,7 +387,7 @@ workers() {
 	done
 	variants="workers$1 workers1"
 	load "$1 workers, get 100 keys of servers that are out" 'rate 1.5' memcached \
-		120000 -c 50 -k 100 -m
+		600000 -c 50 -k 100 -m -P 32
 	stop "workers$1"
 	stop workers1
 }
