@@ -809,7 +809,8 @@ static void turn(int max_wait)
 		proxy.dead = c->next_dead;
 		free(c);
 	}
-	if (proxy.stats->curr_connections > proxy.npools || proxy.leaving)
+	if (!proxy.trim.next &&
+	    (proxy.stats->curr_connections > proxy.npools || proxy.leaving))
 		trim_later();
 }
 

@@ -313,21 +313,27 @@ void client_note_reply(struct client *c, size_t len)
 		c->largest -= (c->largest - len) >> 3;
 }
 
+static APART bool fits(const struct request *r, enum reply_type type,
+	const struct conn *from, size_t len)
+{
+	if (reply_fits(r, type, len))
+		return true;
+	if (r->mc->kind == MC_META_SET)
+		((const struct server_conn *)from)->server->pool->no_meta_set = true;
+	return false;
+}
+
 bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 	size_t len)
 {
 	struct request *r = part->request;
 	struct client *c = r->client;
-	struct server *server = ((struct server_conn *)from)->server;
-	struct server_stats *stats = server->stats;
-	bool fits = !r->mc || reply_fits(r, type, len);
+	struct server_stats *stats = ((struct server_conn *)from)->server->stats;
 
-	if (!fits && r->mc->kind == MC_META_SET)
-		server->pool->no_meta_set = true;
 	/* Nobody waits for it: timed out, noreply, or the client has gone. */
 	if (part->over || !c) {
 		conn_consume(from, len);
-		return fits;
+		return !r->mc || fits(r, type, from, len);
 	}
 	stats->responses++;
 	stats->response_bytes += len;
@@ -341,7 +347,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 		request_answer(r, "", 0);
 		return true;
 	}
-	if (!fits) {
+	if (r->mc && !fits(r, type, from, len)) {
 		conn_consume(from, len);
 		request_fail(r, strerror(EINVAL));
 		return false;

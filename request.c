@@ -17,6 +17,8 @@ enum {
 	                         * 64 KiB has no more */
 	NOAUTH_ARGS = 10,       /* words of a request before AUTH, and its bytes; */
 	NOAUTH_BYTES = 32768,   /* AUTH and HELLO need no more */
+	MAX_META_WORDS = 19,    /* of memcached's ms: with more it would take the data
+	                         * for commands */
 	MAX_LINE = 2048,        /* of memcached: it hangs up on longer ones but get */
 	UNKNOWN_ARGS = 128,     /* bytes of an unknown command's words shown */
 	MEMCACHED_BINARY = 0x80, /* first byte of a binary request */
@@ -755,7 +757,8 @@ static APART bool mc_meta(struct client *c, const struct mc_command *mc,
 	uint64_t bytes = 0;
 
 	if (!good_key(c, &key) || argc < flags ||
-	    (set && !parse_number(argv[2].ptr, argv[2].len, UINT32_MAX, &bytes))) {
+	    (set && (argc > MAX_META_WORDS ||
+	    !parse_number(argv[2].ptr, argv[2].len, UINT32_MAX, &bytes)))) {
 		static const struct arg none = { "", 0 };
 		refuse_store(c, total, bad_format, argc > 2 && set ? &argv[2] :
 			&none, false);

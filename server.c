@@ -605,6 +605,16 @@ static int told(const char *text, int len, const char *password)
 	return len;
 }
 
+static bool knows_no_hello(const char *data, size_t len)
+{
+	static const char unknown[] = "-ERR unknown command", noproto[] = "-NOPROTO";
+
+	return (len > sizeof(unknown) &&
+		memcmp(data, unknown, sizeof(unknown) - 1) == 0) ||
+		(len > sizeof(noproto) &&
+		memcmp(data, noproto, sizeof(noproto) - 1) == 0);
+}
+
 /* A reply to what the proxy itself asked. False: the conn is of no use. */
 static bool own_reply(struct server_conn *sc, struct part *part,
 	const char *data, size_t len)
@@ -623,7 +633,7 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 		if (kind == PART_AUTH)
 			shown = told(data, shown, s->pool->conf->redis_auth);
 		/* It is older than RESP3, and no worse for that. */
-		if (kind == PART_HELLO)
+		if (kind == PART_HELLO && knows_no_hello(data, len))
 			s->pool->no_resp3 = sc->failed = true;
 		log_some(LOG_WARN, "pool '%s': server '%s' refused %s: %.*s",
 			s->pool->conf->name, s->conf->addr.text, names[kind],

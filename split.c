@@ -264,7 +264,7 @@ void split_redis(struct client *c, const struct command *cmd,
 	struct request *r;
 
 	group_keys(c, argv, keys, nkeys);
-	if (answer_missing(c, cmd->join == JOIN_ARRAY))
+	if (answer_missing(c, cmd->flags & CMD_READ))
 		return;
 	r = group_request(c, cmd->join, nkeys);
 	r->command = cmd;
