@@ -607,11 +607,18 @@ static int server_cmp(const void *a, const void *b)
 	return order != 0 ? order : (x->line > y->line) - (x->line < y->line);
 }
 
+int conf_listen_cmp(const struct conf_addr *a, const struct conf_addr *b)
+{
+	int order = strcmp(a->host, b->host);
+
+	return order != 0 ? order : (a->port > b->port) - (a->port < b->port);
+}
+
 static int pool_listen_cmp(const void *a, const void *b)
 {
 	const struct conf_pool *x = a;
 	const struct conf_pool *y = b;
-	int order = conf_name_cmp(x->listen.text, y->listen.text);
+	int order = conf_listen_cmp(&x->listen, &y->listen);
 
 	return order != 0 ? order : (x->line > y->line) - (x->line < y->line);
 }
@@ -825,7 +832,7 @@ static bool conf_finish(struct reader *r)
 		return fail(r, 0, NULL, NULL, xstrdup("the file holds no pool"));
 	qsort(pools, n, sizeof(*pools), pool_listen_cmp);
 	for (i = 1; i < n; i++)
-		if (strcmp(pools[i - 1].listen.text, pools[i].listen.text) == 0)
+		if (conf_listen_cmp(&pools[i - 1].listen, &pools[i].listen) == 0)
 			return fail(r, pools[i].line, pools[i].name, "listen",
 				xasprintf("pool \"%s\" on line %d listens on the same "
 				"address, \"%s\"", pools[i - 1].name,

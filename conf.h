@@ -96,6 +96,9 @@ char *conf_text(const char *path, size_t *len, char **error);
 int conf_parse(const char *path, const char *text, size_t len,
 	struct conf *conf, char **error);
 void conf_free(struct conf *conf);
+/* The order of addresses to listen on; 0 for the same, however it is written and
+ * whatever its mode. */
+int conf_listen_cmp(const struct conf_addr *a, const struct conf_addr *b);
 
 /* A pool of its own, moved out of a configuration (conf_free may follow), and
  * a server's copy: both live as long as what they describe is in use, which may

@@ -510,11 +510,9 @@ static void trim(struct timer *timer)
 
 static struct pool *pool_at(const struct conf_addr *listen)
 {
-	for (size_t i = 0; i < proxy.npools; i++) {
-		const struct conf_addr *at = &proxy.pools[i]->conf->listen;
-		if (strcmp(at->host, listen->host) == 0 && at->port == listen->port)
+	for (size_t i = 0; i < proxy.npools; i++)
+		if (conf_listen_cmp(&proxy.pools[i]->conf->listen, listen) == 0)
 			return proxy.pools[i];
-	}
 	return NULL;
 }
 

@@ -446,7 +446,8 @@ struct server_conn {
 	bool resp3;
 	bool probe;              /* carries no requests of clients */
 	bool failed;             /* has been counted as a failure */
-	unsigned tried;          /* addresses of the server tried so far */
+	unsigned first, tried;   /* of the server's addresses: where it began, how
+	                          * many it has tried so far */
 	struct address peer;     /* the one tried last */
 	struct part *head, *tail; /* awaiting replies, oldest first */
 	struct part *live;       /* the first with time left; NULL: none */

@@ -17,6 +17,7 @@
 enum {
 	MAX_REPLY = 1 << 30,            /* bytes of one reply */
 	MIN_RETRY = 10,                 /* ms between two probes */
+	MIN_FAILING = 1000,             /* ms that a failure is remembered */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
 	ON_ITS_WAY = 50,                /* ms after a pause: sent before its end */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
@@ -215,8 +216,10 @@ static bool is_ours(int error)
 
 bool server_failing(const struct server *s)
 {
-	return s->failed_ms && s->failed_ms +
-		(uint64_t)s->pool->conf->server_retry_timeout > proxy.loop.now_ms;
+	int wait = s->pool->conf->server_retry_timeout;
+
+	return s->failed_ms && proxy.loop.now_ms - s->failed_ms <
+		(uint64_t)(wait < MIN_FAILING ? MIN_FAILING : wait);
 }
 
 static void server_return(struct server *s)
@@ -363,7 +366,7 @@ static void server_conn_retire(struct server_conn *sc)
 
 	/* The next one begins behind the address that was silent. */
 	if (sc->state == CONN_CONNECTING)
-		s->first_address += sc->tried;
+		s->first_address = sc->first + sc->tried;
 	if (sc->probe) {
 		server_conn_fail(sc, ETIMEDOUT);
 		return;
@@ -413,7 +416,7 @@ static void server_connected(struct server_conn *sc)
 		return;
 	}
 	s->stats->server_connections++;
-	s->first_address += sc->tried - 1;
+	s->first_address = sc->first + sc->tried - 1;
 	sc->conn.blocked = false;
 	sc->state = CONN_GREETING;
 	if (sc->greeting.head)
@@ -428,9 +431,11 @@ static void server_connect(struct server_conn *sc)
 	struct server *s = sc->server;
 	int error = LOOKUP_ERROR;
 
+	if (!sc->tried)
+		sc->first = s->first_address;
 	while (sc->tried < s->naddresses) {
 		const struct address *to = &s->addresses[
-			(s->first_address + sc->tried++) % s->naddresses];
+			(sc->first + sc->tried++) % s->naddresses];
 		bool pending = false;
 		int fd = socket_connect((const struct sockaddr *)&to->addr,
 			to->len, &pending);

@@ -2,8 +2,9 @@
 /*
  * A getaddrinfo for tests, to be preloaded (LD_PRELOAD): what a name stands for
  * is read from the file $RESOLVER at each lookup, one name a line with its IPv4
- * address, or with the milliseconds after which the lookup fails. Numeric
- * addresses stand for themselves. Each name asked for is added to $RESOLVER.log.
+ * addresses, split by commas, or with the milliseconds after which the lookup
+ * fails. Numeric addresses stand for themselves. Each name asked for is added to
+ * $RESOLVER.log.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -14,10 +15,12 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* An answer is one piece of memory. */
+enum { MOST = 4 }; /* addresses of a name */
+
+/* An answer is one piece of memory; its first info is the first of a list. */
 struct answer {
-	struct addrinfo info;
-	struct sockaddr_in address;
+	struct addrinfo info[MOST];
+	struct sockaddr_in address[MOST];
 };
 
 static void
@@ -42,9 +45,23 @@ note(const char *path, const char *name)
 	fclose(file);
 }
 
+/* How many addresses are in the text, which is cut; 0: it is something else. */
+static size_t
+addresses_read(char *text, struct in_addr *list)
+{
+	char *rest = NULL, *one = strtok_r(text, ",", &rest);
+	size_t count = 0;
+
+	while (one && count < MOST && inet_pton(AF_INET, one, &list[count]) == 1) {
+		count++;
+		one = strtok_r(NULL, ",", &rest);
+	}
+	return count;
+}
+
 /* 0, or an error of getaddrinfo, perhaps after a while. */
 static int
-name_find(const char *name, struct in_addr *address)
+name_find(const char *name, struct in_addr *list, size_t *count)
 {
 	const char *path = getenv("RESOLVER");
 	FILE *file = path ? fopen(path, "r") : NULL;
@@ -57,7 +74,8 @@ name_find(const char *name, struct in_addr *address)
 	while (rc == EAI_NONAME && fscanf(file, "%255s %255s", one, what) == 2) {
 		if (strcmp(one, name) != 0)
 			continue;
-		rc = inet_pton(AF_INET, what, address) == 1 ? 0 : EAI_AGAIN;
+		*count = addresses_read(what, list);
+		rc = *count ? 0 : EAI_AGAIN;
 	}
 	fclose(file);
 	if (rc == EAI_AGAIN)
@@ -69,28 +87,35 @@ int
 getaddrinfo(const char *restrict name, const char *restrict service,
 	const struct addrinfo *restrict hints, struct addrinfo **restrict result)
 {
-	struct in_addr address = {htonl(INADDR_ANY)};
+	struct in_addr list[MOST] = {{htonl(INADDR_ANY)}};
 	struct answer *answer;
+	size_t count = 1, i;
 	int rc;
 
-	if (name && inet_pton(AF_INET, name, &address) != 1) {
+	if (name && inet_pton(AF_INET, name, list) != 1) {
 		if (hints && hints->ai_flags & AI_NUMERICHOST)
 			return EAI_NONAME;
-		rc = name_find(name, &address);
+		rc = name_find(name, list, &count);
 		if (rc)
 			return rc;
 	}
 	answer = calloc(1, sizeof(*answer));
 	if (!answer)
 		return EAI_MEMORY;
-	answer->address.sin_family = AF_INET;
-	answer->address.sin_port = htons((in_port_t)(service ? atoi(service) : 0));
-	answer->address.sin_addr = address;
-	answer->info.ai_family = AF_INET;
-	answer->info.ai_socktype = SOCK_STREAM;
-	answer->info.ai_addrlen = sizeof(answer->address);
-	answer->info.ai_addr = (struct sockaddr *)&answer->address;
-	*result = &answer->info;
+	for (i = 0; i < count; i++) {
+		struct addrinfo *info = &answer->info[i];
+		struct sockaddr_in *address = &answer->address[i];
+
+		address->sin_family = AF_INET;
+		address->sin_port = htons((in_port_t)(service ? atoi(service) : 0));
+		address->sin_addr = list[i];
+		info->ai_family = AF_INET;
+		info->ai_socktype = SOCK_STREAM;
+		info->ai_addrlen = sizeof(*address);
+		info->ai_addr = (struct sockaddr *)address;
+		info->ai_next = i + 1 < count ? info + 1 : NULL;
+	}
+	*result = answer->info;
 	return 0;
 }
 
