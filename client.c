@@ -25,6 +25,7 @@ enum {
 	WINDOW_GROWTH = 4,         /* small replies that allow one more */
 	DRAIN_READS = 16,          /* of a client's last words */
 	LINGER = 1000,             /* ms for the client to read the last reply */
+	OF_LATE = 10000,           /* ms since it last asked for something */
 	FIRST_WORDS = 200,         /* ms for one that has just come, at the end */
 };
 
@@ -362,14 +363,14 @@ void client_drain(struct client *c)
 {
 	enum io result = IO_OK;
 
-	if (c->closing || c->eof)
-		return;
 	/* Not for ever: it may send faster than this reads. */
 	for (int i = 0; i < DRAIN_READS && result == IO_OK && !c->paused &&
-	     !c->closing; i++) {
+	     !c->closing && !c->eof && !c->lingering; i++) {
 		result = conn_read(&c->conn);
-		if (result == IO_OK)
+		if (result == IO_OK) {
+			c->active_ms = proxy.loop.now_ms;
 			client_parse(c);
+		}
 		if (c->conn.watch.fd < 0)
 			return;
 	}
@@ -381,16 +382,17 @@ void client_drain(struct client *c)
 			proxy.loop.now_ms + FIRST_WORDS, client_timer);
 		return;
 	}
-	c->eof = true;
+	if (!c->closing)
+		c->eof = true;
+	/* Who has asked of late may just be asking again: it is not reset. */
 	if (!c->head && !c->conn.out.head && !c->paused && !c->closing &&
-	    c->active_ms + LINGER < proxy.loop.now_ms) {
+	    c->active_ms + OF_LATE < proxy.loop.now_ms) {
 		client_close(c, NULL);
 		return;
 	}
 	c->draining = true;
 	timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
 		(uint64_t)proxy.options.shutdown_timeout, client_timer);
-	/* Who has asked of late may just have asked again. */
 	end_if_done(c);
 	update_watch(c);
 }
@@ -428,7 +430,8 @@ static void client_timer(struct timer *timer)
 
 	if (c->lingering || c->draining)
 		client_close(c, c->lingering || !c->conn.received ? NULL :
-			"does not read its replies");
+			c->conn.out.head ? "does not read its replies" :
+			"was not answered in time");
 	else if (c->head || c->active_ms + idle > proxy.loop.now_ms)
 		timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
 			(c->head ? idle : c->active_ms + idle -

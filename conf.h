@@ -96,8 +96,8 @@ char *conf_text(const char *path, size_t *len, char **error);
 int conf_parse(const char *path, const char *text, size_t len,
 	struct conf *conf, char **error);
 void conf_free(struct conf *conf);
-/* The order of addresses to listen on; 0 for the same, however it is written and
- * whatever its mode. */
+/* The order of addresses to listen on: 0 for the same path, whatever its mode, and
+ * for the same port of the same host, which is not looked up. */
 int conf_listen_cmp(const struct conf_addr *a, const struct conf_addr *b);
 
 /* A pool of its own, moved out of a configuration (conf_free may follow), and

@@ -698,14 +698,14 @@ static int listen_unix(const struct conf_pool *conf, const char **what)
 	struct sockaddr_un sun;
 	int fd;
 
-	memset(&sun, 0, sizeof(sun));
-	sun.sun_family = AF_UNIX;
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", conf->listen.host);
 	*what = "bind";
 	if (strlen(conf->listen.host) >= sizeof(sun.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
+	memset(&sun, 0, sizeof(sun));
+	sun.sun_family = AF_UNIX;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", conf->listen.host);
 	if (unlink_stale(&sun) < 0)
 		return -1;
 	fd = prepare(socket(AF_UNIX, SOCK_STREAM, 0));

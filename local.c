@@ -20,7 +20,10 @@ static const char *redis_version(const struct pool *pool)
 	return pool->redis_version[0] ? pool->redis_version : "7.0.0";
 }
 
-enum { MAX_NAME = 256 }; /* bytes of CLIENT SETNAME, which are kept */
+enum {
+	MAX_NAME = 256,    /* bytes of CLIENT SETNAME, which are kept */
+	MAX_PATTERN = 256, /* bytes, for names of commands */
+};
 
 static void say(struct client *c, const char *text)
 {
@@ -439,9 +442,9 @@ static bool list_wants(const struct command *cmd, const struct arg *by,
 	char name[64];
 
 	command_lower(cmd, name, sizeof(name));
-	/* Longer ones are for nothing but to keep us busy. */
+	/* No name is so long, and no pattern for one need be. */
 	if (word_is(by, "PATTERN"))
-		return strlen(what) < sizeof(name) * 4 && glob(what, name);
+		return strlen(what) <= MAX_PATTERN && glob(what, name);
 	if (word_is(by, "ACLCAT"))
 		return (cmd->flags & CMD_READ && strcmp(what, "read") == 0) ||
 			(cmd->flags & CMD_WRITE && strcmp(what, "write") == 0);

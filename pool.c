@@ -279,6 +279,14 @@ bool pool_busy(const struct pool *pool)
 	return false;
 }
 
+void pool_without_resp3(struct pool *pool)
+{
+	pool->no_resp3 = true;
+	for (struct client *c = pool->clients; c; c = c->next)
+		if (c->resp3)
+			client_finish(c);
+}
+
 unsigned pool_live(const struct pool *pool)
 {
 	unsigned live = 0;

@@ -435,8 +435,8 @@ static int signals_open(void)
 
 /* ---- pools: their limits, reload ------------------------------------------------ */
 
-/* As many descriptors as may be had; what the servers may need is not for
- * clients. */
+/* As many descriptors as may be had. What the servers may need is not for
+ * clients, but for a quarter. */
 static void set_limits(void)
 {
 	struct rlimit limit;
@@ -1040,17 +1040,24 @@ static void report(int fd, const char *error)
 	close(fd);
 }
 
+/* What is opened later must not take the place of one that is closed. */
+static void keep_standard_streams(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd <= 2)
+		fd = open("/dev/null", O_RDWR);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct conf conf;
 	char *error = NULL;
 	int status = -1, words;
 
-	/* What is opened must not take the places of standard streams. */
-	do
-		proxy.spare_fd = open("/dev/null", O_RDWR);
-	while (proxy.spare_fd >= 0 && proxy.spare_fd <= 2);
-	close(proxy.spare_fd);
+	keep_standard_streams();
 	proxy.spare_fd = -1;
 	if (!read_options(&proxy.options, argc, argv, &words)) {
 		show_usage();

@@ -645,9 +645,11 @@ static inline struct server *pool_route(struct pool *pool, const char *key,
 	s = pool->servers[index];
 	return s->ejected ? NULL : s;
 }
-/* Servers that are not ejected, and of which the last thing known is no
- * failure. */
+/* Servers that are neither ejected nor failing. */
 unsigned pool_live(const struct pool *pool);
+/* One of its servers does not know HELLO 3. Clients that speak RESP3 end, so that
+ * they come again and are told. */
+void pool_without_resp3(struct pool *pool);
 /* Some request of the pool is not yet answered by its server. */
 bool pool_busy(const struct pool *pool);
 /* "server name<TAB>address\n" of the server that has the key now. */
@@ -723,7 +725,8 @@ void proxy_bury(struct conn *c);
 /* ---- workers.c: several processes, and counters that they share ---------- */
 
 /* Make room for the counters of `needed` pools and servers, and for those that
- * reloads bring: four times as many. 0, or -1 with errno. Without it, counters are the memory of one process. */
+ * reloads bring: four times as many. 0, or -1 with errno. Without it, counters
+ * are the memory of one process. */
 int counters_open(size_t needed);
 /* Are there so many free? */
 bool counters_room(size_t needed);

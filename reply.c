@@ -313,14 +313,15 @@ void client_note_reply(struct client *c, size_t len)
 		c->largest -= (c->largest - len) >> 3;
 }
 
-static APART bool fits(const struct request *r, enum reply_type type,
-	const struct conn *from, size_t len)
+/* May the memcached request be answered so? One that may not tells of its server. */
+static APART bool check_fit(const struct request *r, enum reply_type type,
+	struct conn *from, size_t len)
 {
-	if (reply_fits(r, type, len))
-		return true;
-	if (r->mc->kind == MC_META_SET)
-		((const struct server_conn *)from)->server->pool->no_meta_set = true;
-	return false;
+	bool fits = reply_fits(r, type, len);
+
+	if (!fits && r->mc->kind == MC_META_SET)
+		((struct server_conn *)from)->server->pool->no_meta_set = true;
+	return fits;
 }
 
 bool part_reply(struct part *part, enum reply_type type, struct conn *from,
@@ -333,7 +334,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 	/* Nobody waits for it: timed out, noreply, or the client has gone. */
 	if (part->over || !c) {
 		conn_consume(from, len);
-		return !r->mc || fits(r, type, from, len);
+		return !r->mc || check_fit(r, type, from, len);
 	}
 	stats->responses++;
 	stats->response_bytes += len;
@@ -347,7 +348,7 @@ bool part_reply(struct part *part, enum reply_type type, struct conn *from,
 		request_answer(r, "", 0);
 		return true;
 	}
-	if (r->mc && !fits(r, type, from, len)) {
+	if (r->mc && !check_fit(r, type, from, len)) {
 		conn_consume(from, len);
 		request_fail(r, strerror(EINVAL));
 		return false;

@@ -668,13 +668,13 @@ static void mc_line(struct client *c, const struct mc_command *mc,
 	const struct arg *argv, size_t argc, char *data)
 {
 	size_t line = c->parse.pos;
+	bool quiet = mc->can_noreply && argc >= 3 && is_noreply(&argv[argc - 1]);
 
 	if (!good_key(c, &argv[1])) {
-		answer_text(c, bad_format);
-		conn_consume(&c->conn, line);
+		mc_refuse(c, mc, argv, argc, bad_format, quiet);
 		return;
 	}
-	if (!mc->can_noreply || argc < 3 || !is_noreply(&argv[argc - 1])) {
+	if (!quiet) {
 		forward(c, NULL, mc, &argv[1], line);
 		return;
 	}
@@ -768,13 +768,12 @@ static APART bool mc_meta(struct client *c, const struct mc_command *mc,
 		refuse_store(c, total, too_large, &argv[2], false);
 		return true;
 	}
-	if (set)
-		total += (size_t)bytes + 2;
 	if (set && c->pool->no_meta_set) {
-		refuse_store(c, total - (size_t)bytes - 2, "ERROR\r\n", &argv[2],
-			false);
+		refuse_store(c, total, "ERROR\r\n", &argv[2], false);
 		return true;
 	}
+	if (set)
+		total += (size_t)bytes + 2;
 	if (total > len) {
 		c->conn.need = total;
 		return false;
@@ -857,7 +856,7 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	}
 	/* Those look at their keys themselves. */
 	if (c->parse.control && mc->kind != MC_GET && mc->kind != MC_GAT) {
-		mc_refuse(c, mc, argv, argc, bad_format, false);
+		mc_refuse(c, mc, argv, argc, bad_format, words < argc);
 		return true;
 	}
 	if (line > MAX_LINE && mc->kind != MC_GET) {

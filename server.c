@@ -206,6 +206,12 @@ static void server_failure(struct server *s)
 		server_eject(s);
 }
 
+static inline void server_good(struct server *s)
+{
+	s->failures = 0;
+	s->failed_ms = 0;
+}
+
 /* Our own lack of something says nothing of the server. */
 static bool is_ours(int error)
 {
@@ -228,8 +234,7 @@ static void server_return(struct server *s)
 		return;
 	timer_stop(&s->retry);
 	s->ejected = false;
-	s->failures = 0;
-	s->failed_ms = 0;
+	server_good(s);
 	log_notice("pool '%s': server '%s' (%s) is back",
 		s->pool->conf->name, s->conf->name, s->conf->addr.text);
 	pool_update_ring(s->pool);
@@ -269,6 +274,18 @@ static void prepare_greeting(struct server_conn *sc)
 		greet(sc, PART_SELECT, text);
 		free(text);
 	}
+}
+
+/* Its place in the list, count if it has none there. */
+static unsigned address_place(const struct address *list, unsigned count,
+	const struct address *wanted)
+{
+	unsigned i = 0;
+
+	while (i < count && (list[i].len != wanted->len ||
+	       memcmp(&list[i].addr, &wanted->addr, wanted->len) != 0))
+		i++;
+	return i;
 }
 
 static struct server_conn *server_conn_new(struct server *s, bool resp3,
@@ -366,7 +383,8 @@ static void server_conn_retire(struct server_conn *sc)
 
 	/* The next one begins behind the address that was silent. */
 	if (sc->state == CONN_CONNECTING)
-		s->first_address = sc->first + sc->tried;
+		s->first_address = address_place(s->addresses, s->naddresses,
+			&sc->peer) + 1;
 	if (sc->probe) {
 		server_conn_fail(sc, ETIMEDOUT);
 		return;
@@ -416,7 +434,7 @@ static void server_connected(struct server_conn *sc)
 		return;
 	}
 	s->stats->server_connections++;
-	s->first_address = sc->first + sc->tried - 1;
+	s->first_address = address_place(s->addresses, s->naddresses, &sc->peer);
 	sc->conn.blocked = false;
 	sc->state = CONN_GREETING;
 	if (sc->greeting.head)
@@ -487,16 +505,6 @@ static void refresh_later(struct server *s)
 			proxy.loop.now_ms + (uint64_t)wait, refresh);
 }
 
-static bool has_address(const struct address *list, unsigned count,
-	const struct address *wanted)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (list[i].len == wanted->len &&
-		    memcmp(&list[i].addr, &wanted->addr, wanted->len) == 0)
-			return true;
-	return false;
-}
-
 static void refresh(struct timer *timer)
 {
 	struct server *s = (struct server *)((char *)timer -
@@ -528,6 +536,10 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 	if (!count)
 		log_some(LOG_NOTICE, "pool '%s': name of server '%s' does not resolve",
 			s->pool->conf->name, s->conf->addr.text);
+	/* The list may come in another order each time. */
+	if (s->naddresses)
+		s->first_address = address_place(list, count,
+			&s->addresses[s->first_address % s->naddresses]);
 	free(s->addresses);
 	s->addresses = xmalloc((count ? count : 1) * sizeof(*list));
 	memcpy(s->addresses, list, count * sizeof(*list));
@@ -537,7 +549,7 @@ void server_resolved(void *owner, struct address *list, unsigned count)
 		if (sc->state == CONN_RESOLVING) {
 			server_connect(sc);
 		} else if (sc->place && count &&
-			   !has_address(list, count, &sc->peer)) {
+			   address_place(list, count, &sc->peer) == count) {
 			log_notice("pool '%s': server '%s' has moved",
 				s->pool->conf->name, s->conf->addr.text);
 			server_conn_leave(sc);
@@ -638,8 +650,10 @@ static bool own_reply(struct server_conn *sc, struct part *part,
 		if (kind == PART_AUTH)
 			shown = told(data, shown, s->pool->conf->redis_auth);
 		/* It is older than RESP3, and no worse for that. */
-		if (kind == PART_HELLO && knows_no_hello(data, len))
-			s->pool->no_resp3 = sc->failed = true;
+		if (kind == PART_HELLO && knows_no_hello(data, len)) {
+			sc->failed = true;
+			pool_without_resp3(s->pool);
+		}
 		log_some(LOG_WARN, "pool '%s': server '%s' refused %s: %.*s",
 			s->pool->conf->name, s->conf->addr.text, names[kind],
 			shown, data);
@@ -709,7 +723,7 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 	if (type == REPLY_ERROR && is_useless(part->request, data, len))
 		server_failure(s);
 	else
-		s->failures = s->failed_ms = 0;
+		server_good(s);
 	fits = part_reply(part, type, &sc->conn, len);
 	part_release(part);
 	if (!fits) {

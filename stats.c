@@ -60,7 +60,7 @@ static const struct counter pool_counters[] = {
 	POOL(refused_unsupported, COUNTER, "requests for what a proxy cannot do"),
 	POOL(refused_cross_server, COUNTER, "requests with keys at different servers"),
 	POOL(refused_auth, COUNTER, "requests before AUTH"),
-	POOL(servers_live, GAUGE, "servers that are not ejected and did not fail last"),
+	POOL(servers_live, GAUGE, "servers that are neither ejected nor failed of late"),
 	POOL(ring_checksum, GAUGE, "equal in two proxies that route alike"),
 };
 

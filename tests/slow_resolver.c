@@ -3,8 +3,8 @@
  * A getaddrinfo for tests, to be preloaded (LD_PRELOAD): what a name stands for
  * is read from the file $RESOLVER at each lookup, one name a line with its IPv4
  * addresses, split by commas, or with the milliseconds after which the lookup
- * fails. Numeric addresses stand for themselves. Each name asked for is added to
- * $RESOLVER.log.
+ * fails. With $RESOLVER_TURNS another one is the first each time. Numeric
+ * addresses stand for themselves. Each name asked for is added to $RESOLVER.log.
  */
 #include <arpa/inet.h>
 #include <netdb.h>
@@ -16,6 +16,8 @@
 #include <time.h>
 
 enum { MOST = 4 }; /* addresses of a name */
+
+static _Atomic size_t turns;
 
 /* An answer is one piece of memory; its first info is the first of a list. */
 struct answer {
@@ -89,7 +91,7 @@ getaddrinfo(const char *restrict name, const char *restrict service,
 {
 	struct in_addr list[MOST] = {{htonl(INADDR_ANY)}};
 	struct answer *answer;
-	size_t count = 1, i;
+	size_t count = 1, turn = 0, i;
 	int rc;
 
 	if (name && inet_pton(AF_INET, name, list) != 1) {
@@ -98,6 +100,8 @@ getaddrinfo(const char *restrict name, const char *restrict service,
 		rc = name_find(name, list, &count);
 		if (rc)
 			return rc;
+		if (getenv("RESOLVER_TURNS"))
+			turn = turns++;
 	}
 	answer = calloc(1, sizeof(*answer));
 	if (!answer)
@@ -108,7 +112,7 @@ getaddrinfo(const char *restrict name, const char *restrict service,
 
 		address->sin_family = AF_INET;
 		address->sin_port = htons((in_port_t)(service ? atoi(service) : 0));
-		address->sin_addr = list[i];
+		address->sin_addr = list[(i + turn) % count];
 		info->ai_family = AF_INET;
 		info->ai_socktype = SOCK_STREAM;
 		info->ai_addrlen = sizeof(*address);
