@@ -87,7 +87,7 @@ static void put_value(const struct arg *key, struct text *t)
 	text_free(&value);
 }
 
-static bool word_is(const struct arg *word, const char *name)
+static bool word_named(const struct arg *word, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -133,15 +133,15 @@ static void honest_redis(const struct arg *argv, size_t argc, struct text *t)
 {
 	const struct command *cmd = command_find(argv, argc);
 
-	if (word_is(&argv[0], "get") && argc == 2)
+	if (word_named(&argv[0], "get") && argc == 2)
 		put_value(&argv[1], t);
-	else if (word_is(&argv[0], "incr") && argc == 2)
+	else if (word_named(&argv[0], "incr") && argc == 2)
 		text_printf(t, ":%u\r\n", number_of(&argv[1]));
-	else if (word_is(&argv[0], "hello"))
+	else if (word_named(&argv[0], "hello"))
 		text_printf(t, "%%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n");
-	else if (word_is(&argv[0], "ping"))
+	else if (word_named(&argv[0], "ping"))
 		text_printf(t, "+PONG\r\n");
-	else if (word_is(&argv[0], "info"))
+	else if (word_named(&argv[0], "info"))
 		text_printf(t, "$24\r\n# S\r\nredis_version:9.9.9\r\n");
 	else if (cmd)
 		honest_join(cmd, argv, argc, t);
@@ -152,7 +152,7 @@ static void honest_redis(const struct arg *argv, size_t argc, struct text *t)
 /* Is there a flag that begins so behind the key? */
 static bool flag(const struct arg *argv, size_t argc, char letter)
 {
-	for (size_t i = word_is(&argv[0], "ms") ? 3 : 2; i < argc; i++)
+	for (size_t i = word_named(&argv[0], "ms") ? 3 : 2; i < argc; i++)
 		if (argv[i].ptr[0] == letter)
 			return true;
 	return false;

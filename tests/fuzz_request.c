@@ -75,11 +75,11 @@ static void read_asked(const uint8_t *data, size_t size)
 
 		if (result == PARSE_DONE && p.argc) {
 			put_words(&asked.list[asked.count++], argv, p.argc);
-			asked.quits = asked.quits || word_is(&argv[0], "quit") ||
-				word_is(&argv[0], "post") ||
-				word_is(&argv[0], "host:");
-			asked.infos = asked.infos || word_is(&argv[0], "info") ||
-				word_is(&argv[0], "time");
+			asked.quits = asked.quits || word_named(&argv[0], "quit") ||
+				word_named(&argv[0], "post") ||
+				word_named(&argv[0], "host:");
+			asked.infos = asked.infos || word_named(&argv[0], "info") ||
+				word_named(&argv[0], "time");
 		}
 		free(copy);
 		if (result != PARSE_DONE)
@@ -99,9 +99,9 @@ static void forget_asked(void)
 /* What the proxy says in its own name, or writes anew. */
 static bool is_own(const struct arg *name)
 {
-	return word_is(name, "auth") || word_is(name, "hello") ||
-		word_is(name, "select") || word_is(name, "info") ||
-		word_is(name, "scan");
+	return word_named(name, "auth") || word_named(name, "hello") ||
+		word_named(name, "select") || word_named(name, "info") ||
+		word_named(name, "scan");
 }
 
 /* Each request that a server got is one of those sent, behind the one that it
