@@ -442,9 +442,8 @@ static bool list_wants(const struct command *cmd, const struct arg *by,
 	char name[64];
 
 	command_lower(cmd, name, sizeof(name));
-	/* No name is so long, and no pattern for one need be. */
 	if (word_is(by, "PATTERN"))
-		return strlen(what) <= MAX_PATTERN && glob(what, name);
+		return glob(what, name);
 	if (word_is(by, "ACLCAT"))
 		return (cmd->flags & CMD_READ && strcmp(what, "read") == 0) ||
 			(cmd->flags & CMD_WRITE && strcmp(what, "write") == 0);
@@ -461,6 +460,11 @@ static void answer_list(struct client *c, const struct arg *argv, size_t argc)
 	    !(word_is(&argv[3], "PATTERN") || word_is(&argv[3], "ACLCAT") ||
 	    word_is(&argv[3], "MODULE")))) {
 		say(c, "-ERR syntax error\r\n");
+		return;
+	}
+	/* No name is so long, and no pattern for one need be. */
+	if (argc == 5 && argv[4].len > MAX_PATTERN) {
+		say(c, "*0\r\n");
 		return;
 	}
 	what = argc == 5 ? xstrndup(argv[4].ptr, argv[4].len) : NULL;
