@@ -581,30 +581,22 @@ static const char bad_format[] = "CLIENT_ERROR bad command line format\r\n";
 static const char bad_chunk[] = "CLIENT_ERROR bad data chunk\r\n";
 static const char too_large[] = "SERVER_ERROR object too large for cache\r\n";
 
-/* A storage command is refused; its data block is skipped if its length can be
- * believed, as it would be taken for commands. */
-static void refuse_store(struct client *c, size_t line, const char *why,
-	const struct arg *length, bool quiet)
+/* The line is refused. The data block of a command that has one is skipped if its
+ * length can be believed, as it would be taken for commands. */
+static APART void mc_refuse(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, const char *why, bool quiet)
 {
+	size_t at = !mc ? argc : mc->kind == MC_META_SET ? 2 :
+		mc->kind == MC_STORE || mc->kind == MC_CAS ? 4 : argc;
 	uint64_t bytes;
 
 	if (!quiet)
 		answer_text(c, why);
 	/* Before the line is given up, which the length is a word of. */
-	if (parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes))
+	if (at < argc && parse_number(argv[at].ptr, argv[at].len,
+	    UINT64_MAX - 2, &bytes))
 		c->swallow = bytes + 2;
-	conn_consume(&c->conn, line);
-}
-
-/* The same, for any command: the data block of those that have one is skipped. */
-static APART void mc_refuse(struct client *c, const struct mc_command *mc,
-	const struct arg *argv, size_t argc, const char *why, bool quiet)
-{
-	static const struct arg none = { "", 0 };
-	size_t at = !mc ? argc : mc->kind == MC_META_SET ? 2 :
-		mc->kind == MC_STORE || mc->kind == MC_CAS ? 4 : argc;
-
-	refuse_store(c, c->parse.pos, why, at < argc ? &argv[at] : &none, quiet);
+	conn_consume(&c->conn, c->parse.pos);
 }
 
 /* The word noreply is taken off: an error that the server sends in spite of it
@@ -637,11 +629,11 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	    !good_key(c, &argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
 	    !is_number(&argv[3], INT32_MAX, true) ||
 	    (mc->kind == MC_CAS && !is_number(&argv[5], UINT64_MAX, false))) {
-		refuse_store(c, line, bad_format, length, quiet);
+		mc_refuse(c, mc, argv, argc, bad_format, quiet);
 		return true;
 	}
 	if (bytes > PARSE_MAX_BULK) {
-		refuse_store(c, line, too_large, length, quiet);
+		mc_refuse(c, mc, argv, argc, too_large, quiet);
 		return true;
 	}
 	total = line + (size_t)bytes + 2;
@@ -759,17 +751,15 @@ static APART bool mc_meta(struct client *c, const struct mc_command *mc,
 	if (!good_key(c, &key) || argc < flags ||
 	    (set && (argc > MAX_META_WORDS ||
 	    !parse_number(argv[2].ptr, argv[2].len, UINT32_MAX, &bytes)))) {
-		static const struct arg none = { "", 0 };
-		refuse_store(c, total, bad_format, argc > 2 && set ? &argv[2] :
-			&none, false);
+		mc_refuse(c, mc, argv, argc, bad_format, false);
 		return true;
 	}
 	if (bytes > PARSE_MAX_BULK) {
-		refuse_store(c, total, too_large, &argv[2], false);
+		mc_refuse(c, mc, argv, argc, too_large, false);
 		return true;
 	}
 	if (set && c->pool->no_meta_set) {
-		refuse_store(c, total, "ERROR\r\n", &argv[2], false);
+		mc_refuse(c, mc, argv, argc, "ERROR\r\n", false);
 		return true;
 	}
 	if (set)
