@@ -192,6 +192,9 @@ static bool has_room(const struct client *c)
 	size_t unread = c->conn.out.bytes + c->held +
 		(size_t)c->pending * (c->largest + REPLY_COST);
 
+	/* Nothing is under way: so with each request of most clients. */
+	if (!unread)
+		return !c->stalled;
 	return !c->stalled && unread < (size_t)c->pool->conf->client_max_unread &&
 		c->pending < FIRST_WINDOW + c->small / WINDOW_GROWTH &&
 		c->pending < (uint32_t)c->pool->conf->client_max_requests;
