@@ -511,7 +511,10 @@ bytes_equal(const char *a, const char *b, size_t len)
 bool
 word_is(const struct arg *word, const char *upper)
 {
-	return strlen(upper) == word->len && bytes_are(word->ptr, upper, word->len);
+	const size_t len = strlen(upper);
+
+	return word->len >= len && bytes_are(word->ptr, upper, len) &&
+		(word->len == len || word->ptr[len] == '\0');
 }
 
 static const struct command *

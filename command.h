@@ -110,7 +110,8 @@ struct command {
  * have one key and it is their first argument. */
 extern const struct command command_unknown;
 
-/* The word is this one, which is given in capitals, in any case. */
+/* The word is this one, which is given in capitals, in any case, as far as its
+ * first NUL: so the servers read it. */
 bool word_is(const struct arg *word, const char *upper);
 
 /*

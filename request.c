@@ -402,6 +402,13 @@ static bool is_http(const struct arg *name)
 	return word_is(name, "POST") || word_is(name, "HOST:");
 }
 
+/* A Redis reads the name as far as a NUL once it has found the place for it: it may
+ * run what is refused here. */
+static bool may_be_known(const struct arg *name)
+{
+	return memchr(name->ptr, '\0', name->len) != NULL;
+}
+
 static APART void other_command(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc, const char *data, size_t len)
 {
@@ -415,7 +422,8 @@ static APART void other_command(struct client *c, const struct command *cmd,
 		return;
 	}
 	if (!cmd) {
-		if (argc < 2 || !c->authenticated || c->pool->conf->refuse_unknown) {
+		if (argc < 2 || !c->authenticated || c->pool->conf->refuse_unknown ||
+		    may_be_known(&argv[0])) {
 			if (c->authenticated)
 				unknown_command(c, argv, argc);
 			else

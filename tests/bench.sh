@@ -53,7 +53,7 @@ pool() {
 		  hash: fnv1a_64
 		  distribution: ketama
 		  timeout: 5000
-		  preconnect: true
+		  preconnect: ${preconnect:-true}
 		  redis: $([ "$1" = redis ] && echo true || echo false)
 		  servers:
 		$(servers "$@")
@@ -416,8 +416,10 @@ if is_wanted 'system calls' && command -v strace >/dev/null; then
 fi
 
 # start_ms VARIANT PROGRAM: prints the CPU time until it serves, which other work
-# of the machine does not make longer, the least of five starts.
+# of the machine does not make longer, the least of five starts. What connects to
+# the servers would come after it listens.
 start_ms() {
+	preconnect=false
 	for i in 1 2 3 4 5; do
 		start_as "$1$i" "$2" 200
 		eval "cpu \$${1}${i}_pid"
