@@ -68,6 +68,7 @@ static void client_new(struct pool *pool, int fd)
 	c->conn.role = ROLE_CLIENT;
 	c->conn.watch.fd = fd;
 	c->pool = pool;
+	c->redis = pool->conf->redis;
 	c->authenticated = !pool->conf->redis_auth;
 	c->largest = FIRST_LARGEST;
 	c->active_ms = proxy.loop.now_ms;
@@ -325,6 +326,8 @@ static void client_parse(struct client *c)
 void client_resume(struct client *c)
 {
 	c->resumed = false;
+	/* Until now it waited for us. */
+	c->active_ms = proxy.loop.now_ms;
 	client_parse(c);
 }
 
@@ -400,6 +403,19 @@ void client_drain(struct client *c)
 	update_watch(c);
 }
 
+/* Its peer has ended both ways, and is not read from now: what it has sent before is
+ * still to be done. On a unix socket this is all that a close is. */
+static APART void hung_up(struct client *c)
+{
+	int error = socket_error(c->conn.watch.fd);
+
+	/* It would be reported on and on. */
+	if (!error && (wants_input(c) || c->paused))
+		loop_forget(&proxy.loop, &c->conn.watch);
+	else
+		client_close(c, error ? strerror(error) : NULL);
+}
+
 void client_ready(struct client *c, unsigned events)
 {
 	if (events & LOOP_WRITE) {
@@ -410,7 +426,7 @@ void client_ready(struct client *c, unsigned events)
 		if (events & (LOOP_READ | LOOP_ERROR))
 			client_read(c);
 	} else if (events & LOOP_ERROR) {
-		client_close(c, strerror(socket_error(c->conn.watch.fd)));
+		hung_up(c);
 	}
 }
 
@@ -431,14 +447,17 @@ static void client_timer(struct timer *timer)
 		offsetof(struct client, timer));
 	uint64_t idle = (uint64_t)c->pool->conf->client_idle_timeout;
 
+	if (!idle && !c->lingering && !c->draining)
+		return;
 	if (c->lingering || c->draining)
 		client_close(c, c->lingering || !c->conn.received ? NULL :
 			c->conn.out.head ? "does not read its replies" :
 			"was not answered in time");
-	else if (c->head || c->active_ms + idle > proxy.loop.now_ms)
-		timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms +
-			(c->head ? idle : c->active_ms + idle -
-			proxy.loop.now_ms), client_timer);
+	else if (c->head || c->stalled)
+		timer_set(&proxy.loop, &c->timer, proxy.loop.now_ms + idle,
+			client_timer);
+	else if (c->active_ms + idle > proxy.loop.now_ms)
+		timer_set(&proxy.loop, &c->timer, c->active_ms + idle, client_timer);
 	else
 		client_close(c, "idle");
 }
@@ -471,6 +490,7 @@ void client_flush(struct client *c)
 			return;
 		}
 		c->conn.blocked = result == IO_AGAIN;
+		c->active_ms = proxy.loop.now_ms;
 	}
 	if (is_ending(c)) {
 		end_if_done(c);

@@ -50,10 +50,9 @@ static void put_map(struct text *t, const struct client *c, size_t pairs)
 }
 
 /* Text for people, which RESP3 tells from data. */
-static void put_verbatim(struct text *t, const struct client *c,
-	const struct text *words)
+static void put_verbatim(struct text *t, bool resp3, const struct text *words)
 {
-	if (c->resp3) {
+	if (resp3) {
 		text_printf(t, "=%zu\r\ntxt:", words->len + 4);
 		text_add(t, words->ptr, words->len);
 		text_add(t, "\r\n", 2);
@@ -235,7 +234,7 @@ static void answer_client_info(struct client *c)
 		(unsigned long long)c->id, socket_peer(c->conn.watch.fd),
 		c->conn.watch.fd, c->name ? c->name : "",
 		c->pool->conf->redis_db, c->resp3 ? 3 : 2);
-	put_verbatim(&t, c, &line);
+	put_verbatim(&t, c->resp3, &line);
 	text_free(&line);
 	send_text(c, &t);
 }
@@ -651,8 +650,8 @@ static bool info_wants(const char *name, const struct arg *argv, size_t argc)
 	return argc == 1;
 }
 
-static void info_text(const struct client *c, const struct arg *argv, size_t argc,
-	struct text *reply)
+static void info_text(const struct pool *pool, bool resp3, const struct arg *argv,
+	size_t argc, struct text *reply)
 {
 	static const struct {
 		const char *name;
@@ -665,7 +664,7 @@ static void info_text(const struct client *c, const struct arg *argv, size_t arg
 	struct text t = { 0 };
 
 	if (info_wants("SERVER", argv, argc))
-		info_server(c->pool, &t);
+		info_server(pool, &t);
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
 		if (!info_wants(sections[i].name, argv, argc))
 			continue;
@@ -673,7 +672,7 @@ static void info_text(const struct client *c, const struct arg *argv, size_t arg
 			text_add(&t, "\r\n", 2);
 		sections[i].put(&t);
 	}
-	put_verbatim(reply, c, &t);
+	put_verbatim(reply, resp3, &t);
 	text_free(&t);
 }
 
@@ -697,14 +696,14 @@ static void learn_version(struct pool *pool, const char *info, size_t len)
 	}
 }
 
-struct block *local_info(struct client *c, const struct arg *argv, size_t argc,
-	const char *info, size_t len)
+struct block *local_info(struct pool *pool, bool resp3, const struct arg *argv,
+	size_t argc, const char *info, size_t len)
 {
 	struct text t = { 0 };
 	struct block *block;
 
-	learn_version(c->pool, info, len);
-	info_text(c, argv, argc, &t);
+	learn_version(pool, info, len);
+	info_text(pool, resp3, argv, argc, &t);
 	block = block_new(t.len);
 	memcpy(block->data, t.ptr, t.len);
 	block->end = t.len;
@@ -718,7 +717,7 @@ static void answer_info(struct client *c, const struct arg *argv, size_t argc)
 
 	if (!c->pool->redis_version[0] && split_info(c, argv, argc))
 		return;
-	info_text(c, argv, argc, &t);
+	info_text(c->pool, c->resp3, argv, argc, &t);
 	send_text(c, &t);
 }
 
@@ -750,7 +749,7 @@ static void answer_lolwut(struct client *c)
 	struct text art = { 0 }, t = { 0 };
 
 	text_printf(&art, "nutcracker %s\n", VERSION);
-	put_verbatim(&t, c, &art);
+	put_verbatim(&t, c->resp3, &art);
 	text_free(&art);
 	send_text(c, &t);
 }

@@ -276,6 +276,7 @@ struct client {
 	struct request *head, *tail; /* not yet answered, in order */
 	uint32_t pending;        /* how many */
 	uint32_t small;          /* replies in a row that were not LARGE */
+	bool redis;              /* the protocol, as when it came */
 	bool authenticated;
 	bool resp3;
 	bool eof;                /* it sends nothing more, but may still read */
@@ -291,7 +292,7 @@ struct client {
 	struct server_conn *stalled; /* whose queue is full: wait for it */
 	struct client *next_stalled, *next_resumed;
 	struct timer timer;      /* idle, or lingering too long */
-	uint64_t active_ms;      /* when it last said something */
+	uint64_t active_ms;      /* when something last came from it or went to it */
 	uint64_t overdue_ms;     /* a server was late then, and had it wait; or 0 */
 	uint64_t id;
 	char *name;              /* CLIENT SETNAME */
@@ -349,8 +350,7 @@ void request_log(struct request *r);
 /* Count an error that the proxy makes, once for each request. */
 void request_count_error(struct request *r);
 /* "-ERR reason\r\n" or "SERVER_ERROR reason\r\n" to `out`; the length. */
-size_t error_line(const struct pool *pool, const char *reason, char *out,
-	size_t room);
+size_t error_line(bool redis, const char *reason, char *out, size_t room);
 
 /* Keep, or give away, a reply that cannot be written yet. */
 void reply_keep(struct reply *reply, enum reply_type type, struct conn *from,
@@ -416,8 +416,8 @@ void local_memcached(struct client *c, const struct mc_command *cmd,
 	const struct arg *argv, size_t argc);
 
 /* The reply to INFO, after a server's own reply to it (or an error). */
-struct block *local_info(struct client *c, const struct arg *argv, size_t argc,
-	const char *info, size_t len);
+struct block *local_info(struct pool *pool, bool resp3, const struct arg *argv,
+	size_t argc, const char *info, size_t len);
 
 /* ---- server.c: backends ------------------------------------------------ */
 

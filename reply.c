@@ -256,11 +256,10 @@ void client_answer(struct client *c, const char *bytes, size_t len)
 
 /* ---- parts -------------------------------------------------------------------------------- */
 
-size_t error_line(const struct pool *pool, const char *why, char *out,
-	size_t room)
+size_t error_line(bool redis, const char *why, char *out, size_t room)
 {
 	int n = snprintf(out, room, "%s %s\r\n",
-		pool->conf->redis ? "-ERR" : "SERVER_ERROR", why);
+		redis ? "-ERR" : "SERVER_ERROR", why);
 
 	return (size_t)n < room ? (size_t)n : room - 1;
 }
@@ -279,7 +278,7 @@ void request_fail(struct request *r, const char *why)
 	if (!r->client)
 		return;
 	request_count_error(r);
-	request_answer(r, line, error_line(r->client->pool, why, line,
+	request_answer(r, line, error_line(r->client->redis, why, line,
 		sizeof(line)));
 }
 

@@ -947,7 +947,7 @@ static APART bool parse_memcached(struct client *c, char *data, size_t len)
 
 bool request_parse(struct client *c, char *data, size_t len)
 {
-	return c->pool->conf->redis ? parse_redis(c, data, len) :
+	return c->redis ? parse_redis(c, data, len) :
 		parse_memcached(c, data, len);
 }
 

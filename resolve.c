@@ -145,6 +145,19 @@ static bool start_thread(struct lookup *lookup)
 	return true;
 }
 
+/* It gets a thread, or has failed: none is to be had, and none will end, with which
+ * another could begin. False: later. */
+static bool begin(struct lookup *lookup)
+{
+	if (threads < MAX_THREADS && start_thread(lookup))
+		return true;
+	if (threads)
+		return false;
+	threads++;
+	hand_over(lookup);
+	return true;
+}
+
 struct lookup *resolve_start(const char *host, uint16_t port, void *owner)
 {
 	struct lookup *lookup = xcalloc(1, sizeof(*lookup));
@@ -152,18 +165,12 @@ struct lookup *resolve_start(const char *host, uint16_t port, void *owner)
 	lookup->host = xstrdup(host);
 	snprintf(lookup->port, sizeof(lookup->port), "%u", (unsigned)port);
 	lookup->owner = owner;
-	if (threads < MAX_THREADS && start_thread(lookup))
-		return lookup;
-	if (threads) {
+	if (!begin(lookup)) {
 		struct lookup **last = &waiting;
 
 		while (*last)
 			last = &(*last)->next;
 		*last = lookup;
-	} else {
-		/* No thread to be had, and none to wait for: it has failed. */
-		threads++;
-		hand_over(lookup);
 	}
 	return lookup;
 }
@@ -185,10 +192,10 @@ void resolve_ready(void (*found)(void *owner, struct address *list,
 			found(lookup->owner, lookup->list, lookup->count);
 		lookup_free(lookup);
 	}
-	while (waiting && threads < MAX_THREADS) {
+	while (waiting) {
 		struct lookup *next = waiting->next;
 		lookup = waiting;
-		if (lookup->owner && !start_thread(lookup))
+		if (lookup->owner && !begin(lookup))
 			break;
 		waiting = next;
 		if (!lookup->owner)

@@ -500,7 +500,8 @@ static void refresh_later(struct server *s)
 	int wait = s->pool->conf->dns_refresh;
 
 	timer_stop(&s->refresh);
-	if (wait && !s->numeric)
+	/* The parent of workers looks up nothing. */
+	if (wait && !s->numeric && proxy.process != PROCESS_PARENT)
 		timer_set(&proxy.loop, &s->refresh,
 			proxy.loop.now_ms + (uint64_t)wait, refresh);
 }
@@ -700,6 +701,8 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 		/* It did reply; the mn is still to come. */
 		part = sc->head;
 		part->maybe = false;
+		if (!part->over)
+			server_good(s);
 		fits = part_reply(part, type, &sc->conn, len);
 		part->over = true;
 		if (!fits)
@@ -720,9 +723,10 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 			server_conn_fail(sc, REFUSED_GREETING);
 		return false;
 	}
+	/* One that came too late is no good reply. */
 	if (type == REPLY_ERROR && is_useless(part->request, data, len))
 		server_failure(s);
-	else
+	else if (!part->over)
 		server_good(s);
 	fits = part_reply(part, type, &sc->conn, len);
 	part_release(part);

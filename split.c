@@ -526,7 +526,7 @@ void split_fail(struct part *part, const char *reason)
 		return;
 	request_count_error(r);
 	reply_set(&r->split->replies[part->index], REPLY_ERROR, line,
-		error_line(r->client->pool, reason, line, sizeof(line)));
+		error_line(r->client->redis, reason, line, sizeof(line)));
 	r->client->held += r->split->replies[part->index].len;
 	answered(r);
 }
@@ -824,8 +824,8 @@ static struct block *join_replies(struct request *r)
 	case JOIN_SCAN:
 		return join_scan(r);
 	case JOIN_INFO:
-		return local_info(r->client, s->keys, s->nkeys, s->replies[0].ptr,
-			s->replies[0].len);
+		return local_info(r->client->pool, s->resp3, s->keys, s->nkeys,
+			s->replies[0].ptr, s->replies[0].len);
 	default:
 		return NULL;
 	}
