@@ -214,6 +214,7 @@ static void forward(struct client *c, const struct command *cmd,
 	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
 	struct server_conn *sc;
 	struct request *r;
+	const char *why;
 
 	if (!s) {
 		conn_consume(&c->conn, len);
@@ -221,9 +222,10 @@ static void forward(struct client *c, const struct command *cmd,
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);
-	if (c->overdue_ms && server_refuses(sc, c)) {
+	if ((c->overdue_ms || sc->full) &&
+	    (why = server_refusal(sc, c)) != NULL) {
 		conn_consume(&c->conn, len);
-		client_error(c, error_text(ETIMEDOUT));
+		client_error(c, why);
 		return;
 	}
 	r = request_new(c);
@@ -253,6 +255,7 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
 	struct server_conn *sc;
 	struct request *r;
+	const char *why;
 	size_t len = 0;
 
 	if (!s) {
@@ -263,9 +266,10 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);
-	if (server_refuses(sc, c)) {
+	why = server_refusal(sc, c);
+	if (why) {
 		if (!quiet)
-			client_error(c, error_text(ETIMEDOUT));
+			client_error(c, why);
 		return;
 	}
 	r = request_new(quiet ? NULL : c);

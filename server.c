@@ -19,6 +19,8 @@ enum {
 	MIN_RETRY = 10,                 /* ms between two probes */
 	MIN_FAILING = 1000,             /* ms that a failure is remembered */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
+	MOST_QUEUES = 64,               /* times server_max_queue: the first requests
+	                                 * of clients that come and go */
 	ON_ITS_WAY = 50,                /* ms after a pause: sent before its end */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
 	REFUSED_GREETING = -2,          /* AUTH, HELLO or SELECT got an error */
@@ -90,11 +92,17 @@ static struct part *unqueue_part(struct server_conn *sc)
 	return part;
 }
 
-bool server_refuses(const struct server_conn *sc, const struct client *c)
+const char *server_refusal(const struct server_conn *sc, const struct client *c)
 {
-	return c && c->overdue_ms &&
-		c->overdue_ms + ON_ITS_WAY > proxy.loop.now_ms &&
-		sc->server->late_ms >= c->overdue_ms;
+	size_t held = sc->conn.out.bytes + sc->pending * sizeof(struct request);
+
+	if (held / MOST_QUEUES > (size_t)sc->server->pool->conf->server_max_queue)
+		return "Server has too many requests waiting";
+	if (c && c->overdue_ms &&
+	    c->overdue_ms + ON_ITS_WAY > proxy.loop.now_ms &&
+	    sc->server->late_ms >= c->overdue_ms)
+		return error_text(ETIMEDOUT);
+	return NULL;
 }
 
 static void stall(struct server_conn *sc, struct client *c)
@@ -113,6 +121,7 @@ static APART void push_apart(struct server_conn *sc, struct part *part,
 	if (!sc->live)
 		first_live(sc, part);
 	proxy_flush_later(&sc->conn);
+	sc->full = sc->full || full;
 	if (full && c)
 		stall(sc, c);
 }
@@ -133,6 +142,7 @@ void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 
 static void wake_stalled(struct server_conn *sc)
 {
+	sc->full = false;
 	while (sc->stalled) {
 		struct client *c = sc->stalled;
 		sc->stalled = c->next_stalled;
@@ -869,7 +879,7 @@ void server_flush(struct server_conn *sc)
 	    loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
 	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
 		server_conn_fail(sc, errno);
-	else if (sc->stalled && sc->conn.out.bytes <
+	else if (sc->full && sc->conn.out.bytes <
 		 (size_t)sc->server->pool->conf->server_max_queue / 2)
 		wake_stalled(sc);
 }
