@@ -47,7 +47,7 @@ enum join {
  */
 enum {
 	CMD_WRITE = 1,        /* changes data */
-	CMD_READ = 2,         /* reads data: may be answered by a miss */
+	CMD_READ = 2,         /* reads data: may be answered by a miss, see enum miss */
 	CMD_CONTAINER = 4,    /* its second word names the command proper */
 	CMD_BLOCKING = 8,     /* may wait at the server: see command_blocks() */
 	CMD_PUBSUB = 16,      /* turns the conn into a stream of messages */
@@ -62,6 +62,20 @@ enum local {
 	LOCAL_NONE, LOCAL_PING, LOCAL_ECHO, LOCAL_QUIT, LOCAL_TIME, LOCAL_HELLO,
 	LOCAL_AUTH, LOCAL_SELECT, LOCAL_RESET, LOCAL_CLIENT, LOCAL_COMMAND,
 	LOCAL_INFO, LOCAL_CONFIG, LOCAL_READONLY, LOCAL_LOLWUT,
+};
+
+/* What a read says of a key that is not there. */
+enum miss {
+	MISS_NONE,  /* it depends: the read fails */
+	MISS_NIL, MISS_ZERO,
+	MISS_GONE,  /* -2: when does what is not there end */
+	MISS_ARRAY, MISS_MAP, MISS_SET, MISS_TEXT, /* empty ones */
+	MISS_TYPE,  /* "none" */
+	MISS_SCAN,  /* cursor 0 and nothing */
+	MISS_NIL_OR_ARRAY, /* the second with a count, the word behind the key */
+	MISS_NIL_IF_SHORT, /* options change it */
+	/* One for each word behind the key, or for each key. */
+	MISS_NILS, MISS_ZEROS, MISS_POINTS,
 };
 
 /* How keys are found among the words; `begin` is an index of these. */
@@ -102,7 +116,8 @@ struct command {
 	uint16_t flags;          /* CMD_* */
 	uint8_t route;           /* enum route */
 	uint8_t join;            /* enum join */
-	uint8_t local;           /* enum local, for ROUTE_LOCAL */
+	uint8_t answer;          /* the proxy's own: enum local for ROUTE_LOCAL, enum
+	                          * miss for reads of keys */
 	uint8_t keys;            /* enum key_place */
 };
 

@@ -768,7 +768,7 @@ static void answer_ping(struct client *c, const struct arg *argv, size_t argc)
 void local_answer(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc)
 {
-	switch ((enum local)cmd->local) {
+	switch ((enum local)cmd->answer) {
 	case LOCAL_PING: answer_ping(c, argv, argc); break;
 	case LOCAL_ECHO: answer_bulk(c, &argv[1]); break;
 	case LOCAL_QUIT:

@@ -179,30 +179,62 @@ static void refused(struct client *c, const struct command *cmd)
 /* The one server that takes a request without a key. */
 static const struct arg no_key = { "placeholder", 11 };
 
-/* That there is nothing, for one key. */
-static const char *nothing(const struct client *c, const struct command *cmd,
-	const struct mc_command *mc)
+/* That there is nothing, in RESP2 and RESP3. False: the command has no word for it. */
+static bool put_miss(struct text *t, const struct client *c, const struct command *cmd)
 {
-	if (mc)
-		return mc->kind == MC_META_GET || mc->kind == MC_META_DEBUG ?
-			"EN\r\n" : "END\r\n";
-	switch ((enum join)cmd->join) {
-	case JOIN_SUM: return ":0\r\n";
-	case JOIN_ARRAY: return c->resp3 ? "*1\r\n_\r\n" : "*1\r\n$-1\r\n";
-	default: return c->resp3 ? "_\r\n" : "$-1\r\n";
+	static const char *const misses[][2] = {
+		[MISS_NIL] = { "$-1\r\n", "_\r\n" },
+		[MISS_ZERO] = { ":0\r\n", ":0\r\n" },
+		[MISS_GONE] = { ":-2\r\n", ":-2\r\n" },
+		[MISS_ARRAY] = { "*0\r\n", "*0\r\n" },
+		[MISS_MAP] = { "*0\r\n", "%0\r\n" },
+		[MISS_SET] = { "*0\r\n", "~0\r\n" },
+		[MISS_TEXT] = { "$0\r\n\r\n", "$0\r\n\r\n" },
+		[MISS_TYPE] = { "+none\r\n", "+none\r\n" },
+		[MISS_SCAN] = { "*2\r\n$1\r\n0\r\n*0\r\n", "*2\r\n$1\r\n0\r\n*0\r\n" },
+		[MISS_NILS] = { "$-1\r\n", "_\r\n" },
+		[MISS_ZEROS] = { ":0\r\n", ":0\r\n" },
+		[MISS_POINTS] = { "*-1\r\n", "_\r\n" },
+	};
+	size_t words = c->parse.argc, count = 1;
+	enum miss miss = (enum miss)cmd->answer;
+
+	if (miss == MISS_NIL_OR_ARRAY)
+		miss = words > 2 ? MISS_ARRAY : MISS_NIL;
+	if (miss == MISS_NIL_IF_SHORT)
+		miss = words > (size_t)-cmd->arity ? MISS_NONE : MISS_NIL;
+	if (miss == MISS_NONE)
+		return false;
+	if (miss >= MISS_NILS) {
+		count = words - (cmd->join == JOIN_ARRAY ? 1 : 2);
+		text_printf(t, "*%zu\r\n", count);
 	}
+	while (count-- > 0)
+		text_add(t, misses[miss][c->resp3], strlen(misses[miss][c->resp3]));
+	return true;
+}
+
+/* The same for one key of memcached. */
+static const char *memcached_miss(const struct mc_command *mc)
+{
+	return mc->kind == MC_META_GET || mc->kind == MC_META_DEBUG ?
+		"EN\r\n" : "END\r\n";
 }
 
 /* What a client gets of an ejected server whose place is not taken. */
 static void answer_ejected(struct client *c, const struct command *cmd,
 	const struct mc_command *mc)
 {
-	bool read = (cmd && cmd->flags & CMD_READ) || (mc && mc->flags & CMD_READ);
+	bool miss = c->pool->conf->on_eject == EJECT_MISS;
+	struct text t = { 0 };
 
-	if (c->pool->conf->on_eject == EJECT_MISS && read)
-		answer_text(c, nothing(c, cmd, mc));
+	if (miss && mc && mc->flags & CMD_READ)
+		answer_text(c, memcached_miss(mc));
+	else if (miss && cmd && cmd->flags & CMD_READ && put_miss(&t, c, cmd))
+		client_answer(c, t.ptr, t.len);
 	else
 		client_error(c, "Connection refused");
+	text_free(&t);
 }
 
 /* Send the first `len` bytes of the client's input, as they are, to the server

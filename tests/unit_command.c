@@ -102,8 +102,11 @@ test_rows(void)
 		const bool split = cmd->join != JOIN_NONE;
 
 		check(cmd->arity != 0, "%s: no arity", cmd->name);
-		check((cmd->route == ROUTE_LOCAL) == (cmd->local != LOCAL_NONE),
+		check(cmd->route != ROUTE_LOCAL || cmd->answer != LOCAL_NONE,
 			"%s: local or not", cmd->name);
+		check(cmd->route == ROUTE_LOCAL || cmd->answer == MISS_NONE
+			|| (cmd->route == ROUTE_KEYS && cmd->flags & CMD_READ),
+			"%s: a miss", cmd->name);
 		check(cmd->route != ROUTE_KEYS || keyed, "%s: no keys", cmd->name);
 		check(keyed == false || cmd->route == ROUTE_KEYS
 			|| cmd->route == ROUTE_REFUSED, "%s: keys", cmd->name);
