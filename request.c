@@ -179,25 +179,20 @@ static void refused(struct client *c, const struct command *cmd)
 /* The one server that takes a request without a key. */
 static const struct arg no_key = { "placeholder", 11 };
 
-/* That there is nothing, in RESP2 and RESP3. False: the command has no word for it. */
+/* That there is nothing. False: the command has no word for it. */
 static bool put_miss(struct text *t, const struct client *c, const struct command *cmd)
 {
-	static const char *const misses[][2] = {
-		[MISS_NIL] = { "$-1\r\n", "_\r\n" },
-		[MISS_ZERO] = { ":0\r\n", ":0\r\n" },
-		[MISS_GONE] = { ":-2\r\n", ":-2\r\n" },
-		[MISS_ARRAY] = { "*0\r\n", "*0\r\n" },
-		[MISS_MAP] = { "*0\r\n", "%0\r\n" },
-		[MISS_SET] = { "*0\r\n", "~0\r\n" },
-		[MISS_TEXT] = { "$0\r\n\r\n", "$0\r\n\r\n" },
-		[MISS_TYPE] = { "+none\r\n", "+none\r\n" },
-		[MISS_SCAN] = { "*2\r\n$1\r\n0\r\n*0\r\n", "*2\r\n$1\r\n0\r\n*0\r\n" },
-		[MISS_NILS] = { "$-1\r\n", "_\r\n" },
-		[MISS_ZEROS] = { ":0\r\n", ":0\r\n" },
-		[MISS_POINTS] = { "*-1\r\n", "_\r\n" },
+	static const char nil[] = "$-1\r\n", zero[] = ":0\r\n", none[] = "*0\r\n";
+	static const char *const misses[] = {
+		[MISS_NIL] = nil, [MISS_ZERO] = zero, [MISS_GONE] = ":-2\r\n",
+		[MISS_ARRAY] = none, [MISS_MAP] = none, [MISS_SET] = none,
+		[MISS_TEXT] = "$0\r\n\r\n", [MISS_TYPE] = "+none\r\n",
+		[MISS_SCAN] = "*2\r\n$1\r\n0\r\n*0\r\n",
+		[MISS_NILS] = nil, [MISS_ZEROS] = zero, [MISS_POINTS] = "*-1\r\n",
 	};
 	size_t words = c->parse.argc, count = 1;
 	enum miss miss = (enum miss)cmd->answer;
+	const char *said;
 
 	if (miss == MISS_NIL_OR_ARRAY)
 		miss = words > 2 ? MISS_ARRAY : MISS_NIL;
@@ -205,12 +200,17 @@ static bool put_miss(struct text *t, const struct client *c, const struct comman
 		miss = words > (size_t)-cmd->arity ? MISS_NONE : MISS_NIL;
 	if (miss == MISS_NONE)
 		return false;
+	said = misses[miss];
+	if (c->resp3 && (said == nil || miss == MISS_POINTS))
+		said = "_\r\n";
+	else if (c->resp3 && said == none)
+		said = miss == MISS_MAP ? "%0\r\n" : miss == MISS_SET ? "~0\r\n" : none;
 	if (miss >= MISS_NILS) {
 		count = words - (cmd->join == JOIN_ARRAY ? 1 : 2);
 		text_printf(t, "*%zu\r\n", count);
 	}
 	while (count-- > 0)
-		text_add(t, misses[miss][c->resp3], strlen(misses[miss][c->resp3]));
+		text_add(t, said, strlen(said));
 	return true;
 }
 
