@@ -25,7 +25,7 @@ enum {
 	WINDOW_GROWTH = 4,         /* small replies that allow one more */
 	DRAIN_READS = 16,          /* of a client's last words */
 	LINGER = 1000,             /* ms for the client to read the last reply */
-	OF_LATE = 10000,           /* ms since it last asked for something */
+	OF_LATE = 10000,           /* ms since it last asked or was answered */
 	FIRST_WORDS = 200,         /* ms for one that has just come, at the end */
 };
 
@@ -326,8 +326,6 @@ static void client_parse(struct client *c)
 void client_resume(struct client *c)
 {
 	c->resumed = false;
-	/* Until now it waited for us. */
-	c->active_ms = proxy.loop.now_ms;
 	client_parse(c);
 }
 
@@ -404,13 +402,14 @@ void client_drain(struct client *c)
 }
 
 /* Its peer has ended both ways, and is not read from now: what it has sent before is
- * still to be done. On a unix socket this is all that a close is. */
+ * still to be done, as far as no reply has to be written. On a unix socket this is
+ * all that a close is. */
 static APART void hung_up(struct client *c)
 {
 	int error = socket_error(c->conn.watch.fd);
 
 	/* It would be reported on and on. */
-	if (!error && (wants_input(c) || c->paused))
+	if (!error && !c->conn.blocked && (wants_input(c) || c->paused))
 		loop_forget(&proxy.loop, &c->conn.watch);
 	else
 		client_close(c, error ? strerror(error) : NULL);

@@ -446,8 +446,6 @@ struct server_conn {
 	bool resp3;
 	bool probe;              /* carries no requests of clients */
 	bool failed;             /* has been counted as a failure */
-	bool full;               /* server_max_queue is reached, and half of it not yet
-	                          * gone */
 	unsigned first, tried;   /* of the server's addresses: where it began, how
 	                          * many it has tried so far */
 	struct address peer;     /* the one tried last */
@@ -455,7 +453,8 @@ struct server_conn {
 	struct part *live;       /* the first with time left; NULL: none */
 	uint32_t pending;        /* length of that queue */
 	uint64_t queued;         /* bytes ever put into the queue */
-	uint64_t heard_us;       /* when it last said something */
+	uint64_t heard_us;       /* when it last said something, */
+	uint64_t good_us, late_us; /* had a reply in time, or too late */
 	struct queue greeting;   /* goes out before the queue does */
 	struct parse parse;
 	struct client *stalled;  /* clients that wait for room in the queue */
@@ -520,11 +519,9 @@ void server_reconfigure(struct server *s, uint32_t index,
 bool server_failing(const struct server *s);
 /* Take no new requests; free it when s->conns is NULL. */
 void server_leave(struct server *s);
-/* Why a request of this client for this conn is to fail, instead of being forwarded:
- * it would not be answered in time, counting what it has waited already, or too many
- * wait there, of clients that have gone. NULL: it is not to. Sure to be NULL if the
- * client has no overdue_ms and the conn is not full. */
-const char *server_refusal(const struct server_conn *sc, const struct client *c);
+/* A request of this client for this conn would not be answered in time, counting
+ * what it has waited already. Fail it instead of forwarding it. */
+bool server_refuses(const struct server_conn *sc, const struct client *c);
 /* The part's `bytes` have been put into sc->conn.out: it waits for its reply.
  * With too much queued the client, if there is one, has to wait until
  * client_wake. */

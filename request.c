@@ -246,7 +246,6 @@ static void forward(struct client *c, const struct command *cmd,
 	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
 	struct server_conn *sc;
 	struct request *r;
-	const char *why;
 
 	if (!s) {
 		conn_consume(&c->conn, len);
@@ -254,10 +253,9 @@ static void forward(struct client *c, const struct command *cmd,
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);
-	if ((c->overdue_ms || sc->full) &&
-	    (why = server_refusal(sc, c)) != NULL) {
+	if (c->overdue_ms && server_refuses(sc, c)) {
 		conn_consume(&c->conn, len);
-		client_error(c, why);
+		client_error(c, error_text(ETIMEDOUT));
 		return;
 	}
 	r = request_new(c);
@@ -287,7 +285,6 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 	struct server *s = pool_route(c->pool, key->ptr, key->len, &hash);
 	struct server_conn *sc;
 	struct request *r;
-	const char *why;
 	size_t len = 0;
 
 	if (!s) {
@@ -298,10 +295,9 @@ static void forward_bytes(struct client *c, const struct mc_command *mc,
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);
-	why = server_refusal(sc, c);
-	if (why) {
+	if (server_refuses(sc, c)) {
 		if (!quiet)
-			client_error(c, why);
+			client_error(c, error_text(ETIMEDOUT));
 		return;
 	}
 	r = request_new(quiet ? NULL : c);

@@ -19,8 +19,6 @@ enum {
 	MIN_RETRY = 10,                 /* ms between two probes */
 	MIN_FAILING = 1000,             /* ms that a failure is remembered */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
-	MOST_QUEUES = 64,               /* times server_max_queue: the first requests
-	                                 * of clients that come and go */
 	ON_ITS_WAY = 50,                /* ms after a pause: sent before its end */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
 	REFUSED_GREETING = -2,          /* AUTH, HELLO or SELECT got an error */
@@ -92,17 +90,11 @@ static struct part *unqueue_part(struct server_conn *sc)
 	return part;
 }
 
-const char *server_refusal(const struct server_conn *sc, const struct client *c)
+bool server_refuses(const struct server_conn *sc, const struct client *c)
 {
-	size_t held = sc->conn.out.bytes + sc->pending * sizeof(struct request);
-
-	if (held / MOST_QUEUES > (size_t)sc->server->pool->conf->server_max_queue)
-		return "Server has too many requests waiting";
-	if (c && c->overdue_ms &&
-	    c->overdue_ms + ON_ITS_WAY > proxy.loop.now_ms &&
-	    sc->server->late_ms >= c->overdue_ms)
-		return error_text(ETIMEDOUT);
-	return NULL;
+	return c && c->overdue_ms &&
+		c->overdue_ms + ON_ITS_WAY > proxy.loop.now_ms &&
+		sc->server->late_ms >= c->overdue_ms;
 }
 
 static void stall(struct server_conn *sc, struct client *c)
@@ -121,7 +113,6 @@ static APART void push_apart(struct server_conn *sc, struct part *part,
 	if (!sc->live)
 		first_live(sc, part);
 	proxy_flush_later(&sc->conn);
-	sc->full = sc->full || full;
 	if (full && c)
 		stall(sc, c);
 }
@@ -142,11 +133,12 @@ void server_push(struct server_conn *sc, struct part *part, size_t bytes,
 
 static void wake_stalled(struct server_conn *sc)
 {
-	sc->full = false;
 	while (sc->stalled) {
 		struct client *c = sc->stalled;
 		sc->stalled = c->next_stalled;
 		c->stalled = NULL;
+		/* Until now it waited for us. */
+		c->active_ms = proxy.loop.now_ms;
 		client_wake(c);
 	}
 }
@@ -216,12 +208,6 @@ static void server_failure(struct server *s)
 		server_eject(s);
 }
 
-static inline void server_good(struct server *s)
-{
-	s->failures = 0;
-	s->failed_ms = 0;
-}
-
 /* Our own lack of something says nothing of the server. */
 static bool is_ours(int error)
 {
@@ -244,7 +230,8 @@ static void server_return(struct server *s)
 		return;
 	timer_stop(&s->retry);
 	s->ejected = false;
-	server_good(s);
+	s->failures = 0;
+	s->failed_ms = 0;
 	log_notice("pool '%s': server '%s' (%s) is back",
 		s->pool->conf->name, s->conf->name, s->conf->addr.text);
 	pool_update_ring(s->pool);
@@ -689,6 +676,23 @@ static bool has_begun(const struct server_conn *sc, const struct part *part)
 		sc->queued - sc->conn.out.bytes - sc->greeting.bytes;
 }
 
+/* What the reply to the first part says of the server. */
+static inline void judge(struct server_conn *sc, const char *data, size_t len)
+{
+	struct server *s = sc->server;
+
+	if (sc->parse.type == REPLY_ERROR &&
+	    is_useless(sc->head->request, data, len)) {
+		server_failure(s);
+	} else if (sc->head->over) {
+		sc->late_us = proxy.loop.now_us;
+	} else {
+		s->failures = 0;
+		s->failed_ms = 0;
+		sc->good_us = proxy.loop.now_us;
+	}
+}
+
 /* One whole reply is at the front of the input. False: the conn has ended. */
 static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 {
@@ -707,12 +711,12 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 		server_conn_fail(sc, EINVAL);
 		return false;
 	}
+	if (sc->head->kind == PART_REQUEST)
+		judge(sc, data, len);
 	if (sc->head->maybe && !(len == 4 && memcmp(data, "MN\r\n", 4) == 0)) {
 		/* It did reply; the mn is still to come. */
 		part = sc->head;
 		part->maybe = false;
-		if (!part->over)
-			server_good(s);
 		fits = part_reply(part, type, &sc->conn, len);
 		part->over = true;
 		if (!fits)
@@ -733,11 +737,6 @@ static bool server_reply(struct server_conn *sc, const char *data, size_t len)
 			server_conn_fail(sc, REFUSED_GREETING);
 		return false;
 	}
-	/* One that came too late is no good reply. */
-	if (type == REPLY_ERROR && is_useless(part->request, data, len))
-		server_failure(s);
-	else if (!part->over)
-		server_good(s);
 	fits = part_reply(part, type, &sc->conn, len);
 	part_release(part);
 	if (!fits) {
@@ -879,7 +878,7 @@ void server_flush(struct server_conn *sc)
 	    loop_watch(&proxy.loop, &sc->conn.watch, LOOP_READ |
 	    (sc->conn.blocked ? LOOP_WRITE : 0)) < 0)
 		server_conn_fail(sc, errno);
-	else if (sc->full && sc->conn.out.bytes <
+	else if (sc->stalled && sc->conn.out.bytes <
 		 (size_t)sc->server->pool->conf->server_max_queue / 2)
 		wake_stalled(sc);
 }
@@ -888,7 +887,7 @@ void server_flush(struct server_conn *sc)
 
 static void conn_expire(struct server_conn *sc, uint64_t *next)
 {
-	bool silent = false, expired = false;
+	bool silent = false, tardy = false, expired = false;
 
 	while (sc->live && sc->live->deadline_ms &&
 	       sc->live->deadline_ms <= proxy.loop.now_ms) {
@@ -898,6 +897,8 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 		sc->server->late_ms = proxy.loop.now_ms;
 		expired = true;
 		silent = silent || sc->heard_us <= part->queued_us;
+		tardy = tardy || (sc->late_us > part->queued_us &&
+			sc->good_us <= part->queued_us);
 		if (!part->over && part->kind == PART_REQUEST) {
 			if (part->request->client)
 				client_overdue(part->request->client);
@@ -908,6 +909,9 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 	if (sc->live && sc->live->deadline_ms &&
 	    (!*next || sc->live->deadline_ms < *next))
 		*next = sc->live->deadline_ms;
+	/* It does answer, but all too late. */
+	if (tardy && !silent)
+		server_failure(sc->server);
 	if (expired && (silent || sc->probe || (!sc->place && !sc->live)))
 		server_conn_retire(sc);
 }

@@ -33,8 +33,7 @@ struct group {
 	size_t *before;             /* bytes queued for each conn before */
 	uint32_t *owner;            /* part of each key */
 	size_t nparts, room_parts, room_keys;
-	struct queue refused;       /* what is not forwarded, */
-	const char *why;            /* and the reason */
+	struct queue refused;       /* what a conn would not answer in time */
 	uint32_t *part_of;          /* by slot of a server: part + 1, or 0 */
 	size_t room_slots;
 	bool missing;               /* some key has no server */
@@ -82,16 +81,13 @@ static inline uint32_t group_part(struct client *c, struct server *s,
 	uint32_t count = (uint32_t)c->pool->conf->server_connections;
 	uint32_t slot = s->index * count + (count > 1 ? hash % count : 0);
 	struct server_conn *sc;
-	const char *why;
 
 	if (group.part_of[slot])
 		return group.part_of[slot] - 1;
 	sc = server_conn_for(s, hash, c->resp3);
 	group.conns[group.nparts] = sc;
-	why = server_refusal(sc, c);
-	if (why)
-		group.why = why;
-	group.to[group.nparts] = why ? &group.refused : &sc->conn.out;
+	group.to[group.nparts] = server_refuses(sc, c) ? &group.refused :
+		&sc->conn.out;
 	group.counts[group.nparts] = 0;
 	group.part_of[slot] = (uint32_t)++group.nparts;
 	return group.part_of[slot] - 1;
@@ -210,7 +206,7 @@ static void parts_push(struct client *c, struct request *r)
 		struct part *part = request_part(r, i);
 
 		if (group.to[i] == &group.refused) {
-			part_refuse(part, group.why);
+			part_refuse(part, error_text(ETIMEDOUT));
 		} else {
 			server_push(group.conns[i], part,
 				group.to[i]->bytes - group.before[i], c);
@@ -367,16 +363,14 @@ void split_all(struct client *c, bool quiet, const struct command *cmd,
 	pool->stats->fragments += s->nparts;
 	for (uint32_t i = 0; i < s->nparts; i++) {
 		struct server_conn *sc;
-		const char *why;
 
 		if (pool->servers[i]->ejected) {
 			part_refuse(&s->parts[i], "Connection refused");
 			continue;
 		}
 		sc = server_conn_for(pool->servers[i], 0, c->resp3);
-		why = server_refusal(sc, c);
-		if (why) {
-			part_refuse(&s->parts[i], why);
+		if (server_refuses(sc, c)) {
+			part_refuse(&s->parts[i], error_text(ETIMEDOUT));
 			continue;
 		}
 		queue_put(&sc->conn.out, frame, len);
@@ -397,7 +391,6 @@ void split_scan(struct client *c, const struct command *cmd,
 	struct split *s;
 	struct server_conn *sc;
 	struct server *server;
-	const char *why;
 	char text[64], number[20];
 	size_t before, n;
 
@@ -412,9 +405,8 @@ void split_scan(struct client *c, const struct command *cmd,
 		return;
 	}
 	sc = server_conn_for(server, 0, c->resp3);
-	why = server_refusal(sc, c);
-	if (why) {
-		client_error(c, why);
+	if (server_refuses(sc, c)) {
+		client_error(c, error_text(ETIMEDOUT));
 		return;
 	}
 	r = request_new(c);
@@ -454,7 +446,7 @@ bool split_info(struct client *c, const struct arg *argv, size_t argc)
 	if (!server || bytes > INFO_WORDS)
 		return false;
 	sc = server_conn_for(server, 0, c->resp3);
-	if (server_refusal(sc, c))
+	if (server_refuses(sc, c))
 		return false;
 	r = request_new(c);
 	s = split_new(r, JOIN_INFO, 1, 0);

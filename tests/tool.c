@@ -27,6 +27,7 @@ static const char usage[] =
 	"  print BYTES [N]            N times\n"
 	"  chat ADDRESS STEP ...      plays a conversation, status 1 if it differs:\n"
 	"    send BYTES, send-file F, expect BYTES, expect-file F, half, close,\n"
+	"    shut (both ways, and stay),\n"
 	"    stuff F MS (as much of F as goes in that time, reading nothing),\n"
 	"    reset, eof, closed, quiet MS, sleep MS, timeout MS, mark,\n"
 	"    took MIN MAX (ms since mark), conn N (another connection), new\n"
@@ -400,7 +401,7 @@ struct chat {
 
 enum step {
 	SEND, SEND_FILE, EXPECT, EXPECT_FILE, HALF, CLOSE, RESET, AT_EOF, CLOSED,
-	QUIET, SLEEP, TIMEOUT, MARK, TOOK, CONN, NEW, STUFF,
+	QUIET, SLEEP, TIMEOUT, MARK, TOOK, CONN, NEW, STUFF, SHUT,
 };
 
 static const struct {
@@ -413,7 +414,7 @@ static const struct {
 	[AT_EOF] = {"eof", 0}, [CLOSED] = {"closed", 0}, [QUIET] = {"quiet", 1},
 	[SLEEP] = {"sleep", 1}, [TIMEOUT] = {"timeout", 1}, [MARK] = {"mark", 0},
 	[TOOK] = {"took", 2}, [CONN] = {"conn", 1}, [NEW] = {"new", 0},
-	[STUFF] = {"stuff", 2},
+	[STUFF] = {"stuff", 2}, [SHUT] = {"shut", 0},
 };
 
 /* Opens the connection again, forgetting what the old one got. */
@@ -481,6 +482,7 @@ chat_step(struct chat *c, enum step step, char **args)
 	case EXPECT:
 	case EXPECT_FILE: rc = talk_expect(c->now, &b, c->timeout); break;
 	case HALF: shutdown(c->now->fd, SHUT_WR); break;
+	case SHUT: shutdown(c->now->fd, SHUT_RDWR); break;
 	case CLOSE: chat_hang_up(c, 0); break;
 	case RESET: chat_hang_up(c, 1); break;
 	case AT_EOF: rc = talk_ends(c->now, 0, c->timeout); break;
