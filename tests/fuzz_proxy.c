@@ -325,11 +325,11 @@ static bool proxy_error(const struct arg *reply)
 	char line[256];
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++)
-		if (same(reply, line, error_line(proxy.pools[0],
+		if (same(reply, line, error_line(redis,
 		    error_text(errors[i]), line, sizeof(line))))
 			return true;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
-		if (same(reply, line, error_line(proxy.pools[0], texts[i], line,
+		if (same(reply, line, error_line(redis, texts[i], line,
 		    sizeof(line))))
 			return true;
 	return false;
