@@ -361,11 +361,13 @@ static void clear_gauges(unsigned worker)
 static struct {
 	struct conn conn;
 	struct text received;
-	int *listeners;        /* descriptors, in order, for pools to come */
+	int *listeners;        /* descriptors, in order, for pools to come; -1: lost */
 	size_t nlisteners;
+	size_t announced;      /* how many of them are for the next reload */
 } parent = { .conn = { .watch = { .fd = -1 } } };
 
-static int receive(char *bytes, size_t room, int *fd)
+/* *sent: a descriptor came along, *fd, which is -1 if there was none left for it. */
+static int receive(char *bytes, size_t room, bool *sent, int *fd)
 {
 	struct iovec vector = { bytes, room };
 	union {
@@ -379,10 +381,13 @@ static int receive(char *bytes, size_t room, int *fd)
 	struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 
 	*fd = -1;
-	if (n > 0 && message.msg_flags & MSG_CTRUNC)
+	*sent = n > 0 && message.msg_flags & MSG_CTRUNC;
+	if (*sent)
 		log_err("worker: no descriptor left for the listener of a new pool");
-	if (header && header->cmsg_type == SCM_RIGHTS)
+	if (header && header->cmsg_type == SCM_RIGHTS) {
 		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
+		*sent = true;
+	}
 	return (int)n;
 }
 
@@ -390,15 +395,31 @@ int workers_listener(void)
 {
 	int fd;
 
-	if (!parent.nlisteners) {
+	/* Those of the next reload may have come already. */
+	if (!parent.announced || !parent.nlisteners) {
 		errno = EBADF;
 		return -1;
 	}
 	fd = parent.listeners[0];
+	parent.announced--;
 	parent.nlisteners--;
 	memmove(parent.listeners, parent.listeners + 1,
 		parent.nlisteners * sizeof(fd));
+	if (fd < 0)
+		errno = EMFILE;
 	return fd;
+}
+
+/* The reload did not want them. */
+static void close_announced(void)
+{
+	while (parent.announced && parent.nlisteners) {
+		int fd = workers_listener();
+
+		if (fd >= 0)
+			close(fd);
+	}
+	parent.announced = 0;
 }
 
 static size_t take_reload(const char *bytes, size_t len)
@@ -416,8 +437,7 @@ static size_t take_reload(const char *bytes, size_t len)
 		proxy_reload(bytes + sizeof(head), head.len);
 		proxy.stats->generation = head.generation;
 	}
-	while (parent.nlisteners)
-		close(workers_listener());
+	close_announced();
 	return sizeof(head) + head.len;
 }
 
@@ -434,6 +454,7 @@ static size_t take_message(const char *bytes, size_t len)
 		(void)!send(parent.conn.watch.fd, "", 1, MSG_NOSIGNAL);
 		break;
 	case WORKER_LISTEN:
+		parent.announced++;
 		break;
 	case WORKER_RELOAD:
 		used = take_reload(bytes + 1, len - 1);
@@ -457,13 +478,15 @@ void workers_ready(void)
 {
 	char bytes[16384];
 	size_t used = 0, n;
+	bool sent;
 	int fd, got;
 
-	while ((got = receive(bytes, sizeof(bytes), &fd)) > 0) {
+	while ((got = receive(bytes, sizeof(bytes), &sent, &fd)) > 0) {
 		text_add(&parent.received, bytes, (size_t)got);
-		if (fd < 0)
+		if (!sent)
 			continue;
-		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+		if (fd >= 0)
+			(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 		parent.listeners = xrealloc(parent.listeners,
 			(parent.nlisteners + 1) * sizeof(fd));
 		parent.listeners[parent.nlisteners++] = fd;
