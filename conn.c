@@ -646,6 +646,32 @@ int socket_error(int fd)
 	return error;
 }
 
+/* With a port that nobody listens at, TCP may choose that very port to come from. */
+static bool meets_itself(int fd)
+{
+	struct sockaddr_storage here, there;
+	socklen_t len = sizeof(here), other = sizeof(there);
+
+	memset(&here, 0, sizeof(here));
+	memset(&there, 0, sizeof(there));
+	return getsockname(fd, (struct sockaddr *)&here, &len) == 0 &&
+		getpeername(fd, (struct sockaddr *)&there, &other) == 0 &&
+		here.ss_family != AF_UNIX && len == other &&
+		memcmp(&here, &there, len) == 0;
+}
+
+int socket_connected(int fd)
+{
+	/* Closed so, it does not keep the port from who is to listen there. */
+	const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	int error = socket_error(fd);
+
+	if (error || !meets_itself(fd))
+		return error;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return ECONNREFUSED;
+}
+
 int socket_connect(const struct sockaddr *addr, socklen_t len, bool *pending)
 {
 	int fd = prepare(socket(addr->sa_family, SOCK_STREAM, 0));

@@ -184,6 +184,8 @@ int socket_listen(const struct conf_pool *conf, const char **what);
 int socket_listen_tcp(const char *host, uint16_t port, int backlog,
 	bool reuseport, const char **what);
 int socket_connect(const struct sockaddr *addr, socklen_t len, bool *pending);
+/* What became of it: 0, or the errno. A socket that is connected to itself is none. */
+int socket_connected(int fd);
 int socket_accept(int listener);
 void socket_nodelay(int fd);
 void socket_keepalive(int fd, const struct conf_pool *conf);

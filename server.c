@@ -463,13 +463,15 @@ static void server_connect(struct server_conn *sc)
 		sc->conn.watch.fd = fd;
 		proxy.stats->curr_connections++;
 		sc->state = CONN_CONNECTING;
-		if (!pending) {
+		if (pending)
+			error = loop_watch(&proxy.loop, &sc->conn.watch,
+				LOOP_WRITE) < 0 ? errno : 0;
+		else
+			error = socket_connected(fd);
+		if (!error && !pending)
 			server_connected(sc);
+		if (!error)
 			return;
-		}
-		if (loop_watch(&proxy.loop, &sc->conn.watch, LOOP_WRITE) == 0)
-			return;
-		error = errno;
 		conn_close_socket(&sc->conn);
 	}
 	fail_later(sc, error);
@@ -795,7 +797,7 @@ static void server_read(struct server_conn *sc)
 void server_ready(struct server_conn *sc, unsigned events)
 {
 	if (sc->state == CONN_CONNECTING) {
-		int error = socket_error(sc->conn.watch.fd);
+		int error = socket_connected(sc->conn.watch.fd);
 
 		if (!error) {
 			server_connected(sc);

@@ -14,11 +14,14 @@
  *   FAULT_CLOCK=N       the time of day is set anew at every Nth look, to
  *                       anything from ten years ago to ten years ahead
  *   FAULT_SUSPEND=N     at every Nth look at the other clock an hour has gone
+ *   FAULT_SELF=1        who connects to a TCP port comes from that very port, if
+ *                       it is free, and so meets itself
  *   FAULT_SEED=N        of the random numbers
  *   FAULT_REPORT=FILE   gets how often each of it came to pass, and how many
  *                       pieces of memory the program itself has not freed
  */
 #define _GNU_SOURCE
+#include <asm/socket.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +45,9 @@
 /* Not <sys/socket.h>, which has them with unions of pointers. */
 struct sockaddr;
 int accept(int fd, struct sockaddr *addr, socklen_t *len);
+int bind(int fd, const struct sockaddr *addr, socklen_t len);
 int connect(int fd, const struct sockaddr *addr, socklen_t len);
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len);
 int socket(int domain, int type, int protocol);
 ssize_t recv(int fd, void *to, size_t len, int flags);
 ssize_t send(int fd, const void *from, size_t len, int flags);
@@ -55,7 +60,7 @@ enum {
 };
 
 static long fail_malloc, fail_own, fail_large, fail_fd_from, fail_fd_to, fail_short,
-	fail_eintr, fail_eagain, fail_clock, fail_suspend;
+	fail_eintr, fail_eagain, fail_clock, fail_suspend, fail_self;
 static const char *report_path;
 static atomic_long allocations, failed, large, descriptors, refused, shorts,
 	interrupts, agains, looks, settings, looks_up, suspends;
@@ -133,6 +138,7 @@ static void read_settings(void)
 	fail_eagain = setting("FAULT_EAGAIN");
 	fail_clock = setting("FAULT_CLOCK");
 	fail_suspend = setting("FAULT_SUSPEND");
+	fail_self = setting("FAULT_SELF");
 	dice = (unsigned long long)setting("FAULT_SEED");
 	report_path = getenv("FAULT_REPORT");
 }
@@ -422,6 +428,12 @@ int connect(int fd, const struct sockaddr *addr, socklen_t len)
 	begin();
 	if (!may_have(EADDRNOTAVAIL))
 		return -1;
+	if (fail_self) {
+		const int on = 1;
+
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		(void)bind(fd, addr, len);
+	}
 	result = real.connect(fd, addr, len);
 	if ((result == 0 || errno == EINPROGRESS) && interrupted())
 		return -1;
