@@ -347,35 +347,6 @@ static void put_named(struct text *t, const struct client *c,
 	}
 }
 
-static void put_docs(struct text *t, const struct client *c,
-	const struct command *cmd)
-{
-	put_lower(t, cmd);
-	put_map(t, c, 1);
-	put_word(t, "arity");
-	text_printf(t, ":%d\r\n", cmd->arity);
-}
-
-static void answer_docs(struct client *c, const struct arg *argv, size_t argc)
-{
-	struct text t = { 0 };
-	size_t found = 0;
-
-	for (size_t i = 2; i < argc; i++)
-		found += command_find(&argv[i], 1) != NULL;
-	put_map(&t, c, argc > 2 ? found : count_commands());
-	if (argc > 2) {
-		for (size_t i = 2; i < argc; i++)
-			if (command_find(&argv[i], 1))
-				put_docs(&t, c, command_find(&argv[i], 1));
-	} else {
-		for (size_t i = 0; command_at(i); i++)
-			if (!is_subcommand(command_at(i)))
-				put_docs(&t, c, command_at(i));
-	}
-	send_text(c, &t);
-}
-
 /* Does the character fit what the pattern has next? *at moves behind that. */
 static bool glob_fits(const unsigned char **at, unsigned char c)
 {
@@ -524,10 +495,6 @@ static void answer_command(struct client *c, const struct command *cmd,
 		answer_getkeys(c, argv, argc);
 		return;
 	}
-	if (strcmp(sub, "DOCS") == 0) {
-		answer_docs(c, argv, argc);
-		return;
-	}
 	if (strcmp(sub, "LIST") == 0) {
 		answer_list(c, argv, argc);
 		return;
@@ -559,7 +526,8 @@ static void info_server(const struct pool *pool, struct text *t)
 static void info_clients(struct text *t)
 {
 	text_printf(t, "# Clients\r\nconnected_clients:%llu\r\n"
-		"maxclients:%llu\r\n", (unsigned long long)proxy.clients,
+		"maxclients:%llu\r\nblocked_clients:0\r\n",
+		(unsigned long long)proxy.clients,
 		(unsigned long long)proxy.max_clients);
 }
 
@@ -585,7 +553,9 @@ static void info_memory(struct text *t)
 
 	for (size_t i = 0; i < proxy.npools; i++)
 		total += buffered(proxy.pools[i]);
-	text_printf(t, "# Memory\r\nbuffered_bytes:%llu\r\nmaxmemory:0\r\n",
+	/* As Redis counts it: the data, which here is what is passing through. */
+	text_printf(t, "# Memory\r\nused_memory:%llu\r\nbuffered_bytes:%llu\r\n"
+		"maxmemory:0\r\n", (unsigned long long)total,
 		(unsigned long long)total);
 }
 

@@ -179,8 +179,8 @@ static void refused(struct client *c, const struct command *cmd)
 /* The one server that takes a request without a key. */
 static const struct arg no_key = { "placeholder", 11 };
 
-/* That there is nothing. False: the command has no word for it. */
-static bool put_miss(struct text *t, const struct client *c, const struct command *cmd)
+/* That there is nothing, if the command has words for it. */
+static void put_miss(struct text *t, const struct client *c, const struct command *cmd)
 {
 	static const char nil[] = "$-1\r\n", zero[] = ":0\r\n", none[] = "*0\r\n";
 	static const char *const misses[] = {
@@ -199,7 +199,7 @@ static bool put_miss(struct text *t, const struct client *c, const struct comman
 	if (miss == MISS_NIL_IF_SHORT)
 		miss = words > (size_t)-cmd->arity ? MISS_NONE : MISS_NIL;
 	if (miss == MISS_NONE)
-		return false;
+		return;
 	said = misses[miss];
 	if (c->resp3 && (said == nil || miss == MISS_POINTS))
 		said = "_\r\n";
@@ -211,17 +211,29 @@ static bool put_miss(struct text *t, const struct client *c, const struct comman
 	}
 	while (count-- > 0)
 		text_add(t, said, strlen(said));
-	return true;
 }
 
-/* The same for one key of memcached. */
-static const char *memcached_miss(const struct mc_command *mc)
+/* The same for one key of memcached. A meta get gets back the flags by which its
+ * client tells replies from each other. */
+static void put_memcached_miss(struct text *t, const struct client *c,
+	const struct mc_command *mc)
 {
-	return mc->kind == MC_META_GET || mc->kind == MC_META_DEBUG ?
-		"EN\r\n" : "END\r\n";
+	const struct arg *words = args.v;
+
+	text_printf(t, "%s", mc->kind == MC_META_GET ||
+		mc->kind == MC_META_DEBUG ? "EN" : "END");
+	for (size_t i = 2; mc->kind == MC_META_GET && i < c->parse.argc; i++)
+		if (words[i].ptr[0] == 'k')
+			text_printf(t, " k%.*s", (int)words[1].len, words[1].ptr);
+		else if (words[i].ptr[0] == 'b')
+			text_printf(t, " b");
+		else if (words[i].ptr[0] == 'O')
+			text_printf(t, " %.*s", (int)words[i].len, words[i].ptr);
+	text_printf(t, "\r\n");
 }
 
-/* What a client gets of an ejected server whose place is not taken. */
+/* What a client gets of an ejected server whose place is not taken. The words of
+ * its request are still there. */
 static void answer_ejected(struct client *c, const struct command *cmd,
 	const struct mc_command *mc)
 {
@@ -229,8 +241,10 @@ static void answer_ejected(struct client *c, const struct command *cmd,
 	struct text t = { 0 };
 
 	if (miss && mc && mc->flags & CMD_READ)
-		answer_text(c, memcached_miss(mc));
-	else if (miss && cmd && cmd->flags & CMD_READ && put_miss(&t, c, cmd))
+		put_memcached_miss(&t, c, mc);
+	else if (miss && cmd && cmd->flags & CMD_READ)
+		put_miss(&t, c, cmd);
+	if (t.len)
 		client_answer(c, t.ptr, t.len);
 	else
 		client_error(c, "Connection refused");
@@ -248,8 +262,8 @@ static void forward(struct client *c, const struct command *cmd,
 	struct request *r;
 
 	if (!s) {
-		conn_consume(&c->conn, len);
 		answer_ejected(c, cmd, mc);
+		conn_consume(&c->conn, len);
 		return;
 	}
 	sc = server_conn_for(s, hash, c->resp3);

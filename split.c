@@ -400,6 +400,10 @@ void split_scan(struct client *c, const struct command *cmd,
 		return;
 	}
 	server = c->pool->servers[cursor % count];
+	/* Replicas hold the same: any of them may be the one to be scanned. */
+	for (uint64_t i = 1; cursor == 0 && i < count && server->ejected &&
+	     c->pool->conf->distribution == DIST_RANDOM; i++)
+		server = c->pool->servers[i];
 	if (server->ejected) {
 		client_error(c, "Connection refused");
 		return;

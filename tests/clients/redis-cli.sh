@@ -31,6 +31,12 @@ fails() {
 }
 
 check PONG "$(cli PING)"
+# Help is what a server says of its commands.
+fails ncrement help incr
+cli help @string </dev/null >"$work/help" 2>&1
+check '0' $?
+fails 'APPEND' help @string
+check '' "$(cli help get | grep null)"
 check OK "$(cli SET "${prefix}a" 1)"
 check 1 "$(cli GET "${prefix}a")"
 check OK "$(cli MSET "${prefix}a" 1 "${prefix}b" 2 "${prefix}c" 3 "${prefix}d" 4)"
