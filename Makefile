@@ -59,7 +59,8 @@ SRC = proxy.c pool.c client.c request.c reply.c split.c local.c server.c resolve
 	workers.c conn.c loop.c stats.c conf.c yaml_min.c command.c parse.c hash.c \
 	ketama.c util.c
 UNITS = $(BUILD)/unit_hash $(BUILD)/unit_ketama $(BUILD)/unit_yaml \
-	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse
+	$(BUILD)/unit_conf $(BUILD)/unit_command $(BUILD)/unit_parse \
+	$(BUILD)/unit_loop
 TOOLS = $(BUILD)/tool $(BUILD)/fake_server $(BUILD)/transcript $(BUILD)/load \
 	$(BUILD)/getkeys $(BUILD)/compare $(BUILD)/slow_resolver.so \
 	$(BUILD)/bench_memcached $(BUILD)/hold $(BUILD)/tour $(BUILD)/faults.so \
@@ -188,6 +189,8 @@ $(BUILD)/unit_command: tests/unit_command.c command.o
 	$(LINK) -o $@ tests/unit_command.c command.o $(LDLIBS)
 $(BUILD)/unit_parse: tests/unit_parse.c parse.o
 	$(LINK) -o $@ tests/unit_parse.c parse.o $(LDLIBS)
+$(BUILD)/unit_loop: tests/unit_loop.c loop.o util.o
+	$(LINK) -o $@ tests/unit_loop.c loop.o util.o $(LDLIBS)
 $(BUILD)/getkeys: tests/getkeys.c command.o
 	$(LINK) -o $@ tests/getkeys.c command.o $(LDLIBS)
 $(BUILD)/compare: tests/compare.c tests/bench.h command.o

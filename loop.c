@@ -217,7 +217,6 @@ static void backend_wait(struct loop *loop, int wait,
 int loop_open(struct loop *loop)
 {
 	memset(loop, 0, sizeof(*loop));
-	loop->timers.next = loop->timers.prev = &loop->timers;
 	take_time(loop);
 	return backend_open(loop);
 }
@@ -229,45 +228,81 @@ void loop_close(struct loop *loop)
 	loop->list = NULL;
 }
 
+/*
+ * Timers are a pairing heap (Fredman, Sedgewick, Sleator and Tarjan, 1986): each
+ * is earlier than those below it, and nothing else is in order, so that thousands
+ * of clients may be given other times at once.
+ */
+
+/* The later one goes below the other, which is returned. */
+static struct timer *meld(struct timer *a, struct timer *b)
+{
+	struct timer *early = b->at < a->at ? b : a, *late = early == a ? b : a;
+
+	late->beside = early->child;
+	if (late->beside)
+		late->beside->place = &late->beside;
+	late->place = &early->child;
+	early->child = late;
+	return early;
+}
+
+/* One out of many: two by two, then all of these, from the last on. */
+static struct timer *meld_all(struct timer *list)
+{
+	struct timer *pairs = NULL, *top = NULL, *next;
+
+	for (struct timer *a = list, *b; a; a = next) {
+		b = a->beside;
+		next = b ? b->beside : NULL;
+		if (b)
+			a = meld(a, b);
+		a->beside = pairs;
+		pairs = a;
+	}
+	for (struct timer *a = pairs; a; a = next) {
+		next = a->beside;
+		top = top ? meld(top, a) : a;
+	}
+	return top;
+}
+
 void timer_stop(struct timer *timer)
 {
-	if (!timer->next)
+	struct timer *next = timer->beside, *instead;
+
+	if (!timer->place)
 		return;
-	timer->prev->next = timer->next;
-	timer->next->prev = timer->prev;
-	timer->next = timer->prev = NULL;
+	/* Those below it are later than what is above it, too. */
+	instead = meld_all(timer->child);
+	*timer->place = instead ? instead : next;
+	if (instead) {
+		instead->place = timer->place;
+		instead->beside = next;
+	}
+	if (next)
+		next->place = instead ? &instead->beside : timer->place;
+	timer->place = NULL;
+	timer->beside = timer->child = NULL;
 }
 
 void timer_set(struct loop *loop, struct timer *timer, uint64_t at,
 	void (*fire)(struct timer *timer))
 {
-	struct timer *before, *after;
-
 	timer_stop(timer);
-	/* From both ends: most timers are later than those already set, and most
-	 * of the others are among the first, before thousands of idle clients. */
-	before = loop->timers.prev;
-	after = loop->timers.next;
-	while (before != &loop->timers && before->at > at && after->at <= at) {
-		before = before->prev;
-		after = after->next;
-	}
-	if (before != &loop->timers && before->at > at)
-		before = after->prev;
 	timer->at = at;
 	timer->fire = fire;
-	timer->prev = before;
-	timer->next = before->next;
-	before->next->prev = timer;
-	before->next = timer;
+	loop->first = loop->first ? meld(loop->first, timer) : timer;
+	loop->first->place = &loop->first;
+	loop->first->beside = NULL;
 }
 
 static int time_to_wait(const struct loop *loop, int max_wait)
 {
-	const struct timer *first = loop->timers.next;
+	const struct timer *first = loop->first;
 	uint64_t wait;
 
-	if (first == &loop->timers)
+	if (!first)
 		return max_wait;
 	wait = first->at > loop->now_ms ? first->at - loop->now_ms : 0;
 	if (max_wait >= 0 && wait > (uint64_t)max_wait)
@@ -286,9 +321,8 @@ void loop_turn(struct loop *loop, int max_wait,
 	if (loop->now_us - began > loop->turn_max_us)
 		loop->turn_max_us = loop->now_us - began;
 	backend_wait(loop, time_to_wait(loop, max_wait), ready);
-	while (loop->timers.next != &loop->timers &&
-	       loop->timers.next->at <= loop->now_ms) {
-		struct timer *due = loop->timers.next;
+	while (loop->first && loop->first->at <= loop->now_ms) {
+		struct timer *due = loop->first;
 		timer_stop(due);
 		due->fire(due);
 	}

@@ -30,14 +30,17 @@ struct watch {
 struct timer {
 	uint64_t at; /* ms on the loop's clock */
 	void (*fire)(struct timer *timer);
-	struct timer *prev, *next;
+	/* In the loop's heap: */
+	struct timer *child;  /* the first of those below it, all later */
+	struct timer *beside; /* the next one below the same */
+	struct timer **place; /* what points to it; NULL: it is not set */
 };
 
 struct loop {
 	uint64_t now_us; /* monotonic, read once a turn */
 	uint64_t now_ms;
 	uint64_t turn_max_us; /* the longest turn so far, waiting left out */
-	struct timer timers;  /* ring in order of time; this is its head */
+	struct timer *first;  /* the earliest, on top of the heap */
 	int fd;               /* epoll */
 	void *list;           /* what the backend needs */
 	size_t room, used;
@@ -56,10 +59,14 @@ int loop_watch(struct loop *loop, struct watch *watch, unsigned events);
 /* To be called before the descriptor is closed. */
 void loop_forget(struct loop *loop, struct watch *watch);
 
-/* Set (again) or take back. */
+/* Set (again) or take back, also while thousands are set. */
 void timer_set(struct loop *loop, struct timer *timer, uint64_t at,
 	void (*fire)(struct timer *timer));
 void timer_stop(struct timer *timer);
+static inline bool timer_is_set(const struct timer *timer)
+{
+	return timer->place != NULL;
+}
 
 /*
  * Wait until something is ready, a timer is due or max_wait ms (-1: for ever)

@@ -47,7 +47,7 @@ void pool_expect(struct pool *pool, uint64_t deadline_ms)
 {
 	/* The first deadline that is set is the first to run out, and the pool
 	 * looks at all when it does: most often they have been met long since. */
-	if (!pool->expiry.next || pool->expiry.at > deadline_ms)
+	if (!timer_is_set(&pool->expiry) || pool->expiry.at > deadline_ms)
 		timer_set(&proxy.loop, &pool->expiry, deadline_ms, expire);
 }
 

@@ -492,7 +492,7 @@ static void trim(struct timer *timer);
 
 static void trim_later(void)
 {
-	if (!proxy.trim.next)
+	if (!timer_is_set(&proxy.trim))
 		timer_set(&proxy.loop, &proxy.trim,
 			proxy.loop.now_ms + TRIM_INTERVAL, trim);
 }
@@ -807,7 +807,7 @@ static void turn(int max_wait)
 		proxy.dead = c->next_dead;
 		free(c);
 	}
-	if (!proxy.trim.next &&
+	if (!timer_is_set(&proxy.trim) &&
 	    (proxy.stats->curr_connections > proxy.npools || proxy.leaving))
 		trim_later();
 }

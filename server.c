@@ -1019,7 +1019,7 @@ void server_reconfigure(struct server *s, uint32_t index,
 	}
 	if (conf->dns_refresh != old->dns_refresh)
 		refresh_later(s);
-	if (s->retry.next && conf->server_retry_timeout !=
+	if (timer_is_set(&s->retry) && conf->server_retry_timeout !=
 	    old->server_retry_timeout)
 		probe_again(s);
 	if (s->ejected && !conf->auto_eject_hosts) {

@@ -42,7 +42,7 @@ END
 [ $# != 0 ] || set -- $(for file in tests/*.test; do
 	basename "$file" .test
 done | grep -v -x -e instructions -e memory -e bench -e static) \
-	unit_hash unit_ketama unit_yaml unit_conf unit_command unit_parse
+	unit_hash unit_ketama unit_yaml unit_conf unit_command unit_parse unit_loop
 # Built first, for what the tests make themselves is made without all this; and
 # not as the make around this one was told.
 unset MAKEFLAGS MFLAGS MAKELEVEL NUTCRACKER

@@ -207,7 +207,7 @@ static inline void world_end(void)
 	timer_stop(&proxy.trim);
 	world_trim();
 	must(!proxy.clients && !proxy.stats->curr_connections && !proxy.resumed);
-	must(proxy.loop.timers.next == &proxy.loop.timers);
+	must(!proxy.loop.first);
 }
 
 /* ---- one end of a socket ----------------------------------------------------------- */
