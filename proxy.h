@@ -428,6 +428,7 @@ enum conn_state {
 	CONN_CONNECTING,
 	CONN_FAILING,    /* could not even start; ends with the turn */
 	CONN_GREETING,   /* AUTH, HELLO, SELECT sent; the queue waits */
+	CONN_WAITING,    /* the same, until those that it replaces have answered */
 	CONN_READY,
 };
 
@@ -448,6 +449,7 @@ struct server_conn {
 	bool resp3;
 	bool probe;              /* carries no requests of clients */
 	bool failed;             /* has been counted as a failure */
+	bool replaced;           /* by a reload: those in its place wait for it */
 	unsigned first, tried;   /* of the server's addresses: where it began, how
 	                          * many it has tried so far */
 	struct address peer;     /* the one tried last */

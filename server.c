@@ -65,14 +65,20 @@ static inline void queue_part(struct server_conn *sc, struct part *part,
 	sc->pending++;
 }
 
+static int conn_timeout(const struct server_conn *sc)
+{
+	int timeout = sc->server->pool->conf->timeout;
+
+	return !timeout && sc->probe ? PROBE_TIMEOUT : timeout;
+}
+
 /* What the proxy itself asks. */
 static void queue_own(struct server_conn *sc, enum part_kind kind, size_t bytes)
 {
 	struct part *part = xcalloc(1, sizeof(*part));
-	int timeout = sc->server->pool->conf->timeout;
 
 	part->kind = (uint8_t)kind;
-	queue_part(sc, part, bytes, !timeout && sc->probe ? PROBE_TIMEOUT : timeout);
+	queue_part(sc, part, bytes, conn_timeout(sc));
 	if (!sc->live)
 		first_live(sc, part);
 }
@@ -318,6 +324,31 @@ static void unlink_conn(struct server_conn *sc)
 	sc->place = NULL;
 }
 
+/* Requests for a key stay in order over a reload. Older conns are behind newer
+ * ones in the list. */
+static bool must_wait(const struct server_conn *sc)
+{
+	for (const struct server_conn *at = sc->next; at; at = at->next)
+		if (at->replaced && !at->failed && at->live &&
+		    at->resp3 == sc->resp3)
+			return true;
+	return false;
+}
+
+static void server_conn_ready(struct server_conn *sc)
+{
+	sc->state = must_wait(sc) ? CONN_WAITING : CONN_READY;
+	if (sc->conn.out.head)
+		proxy_flush_later(&sc->conn);
+}
+
+static void wake_waiting(struct server *s)
+{
+	for (struct server_conn *sc = s->conns; sc; sc = sc->next)
+		if (sc->state == CONN_WAITING)
+			server_conn_ready(sc);
+}
+
 /* Take the conn out of the model; what it still had to answer is answered with
  * the reason. */
 static void server_conn_end(struct server_conn *sc, const char *why)
@@ -328,6 +359,8 @@ static void server_conn_end(struct server_conn *sc, const char *why)
 		sc->server->stats->server_connections--;
 	conn_close(&sc->conn);
 	queue_clear(&sc->greeting);
+	if (sc->replaced)
+		wake_waiting(sc->server);
 	while (sc->head) {
 		struct part *part = unqueue_part(sc);
 		if (part->kind != PART_REQUEST) {
@@ -394,6 +427,8 @@ static void server_conn_retire(struct server_conn *sc)
 		sc->failed = true;
 		server_failure(s);
 	}
+	if (sc->replaced)
+		wake_waiting(s);
 	if (sc->place)
 		*sc->place = NULL;
 	sc->place = NULL;
@@ -402,13 +437,6 @@ static void server_conn_retire(struct server_conn *sc)
 	wake_stalled(sc);
 	if (!sc->live)
 		server_conn_end(sc, reason(ETIMEDOUT));
-}
-
-static void server_conn_ready(struct server_conn *sc)
-{
-	sc->state = CONN_READY;
-	if (sc->conn.out.head)
-		proxy_flush_later(&sc->conn);
 }
 
 /* Fails at the end of the turn: whoever called may be using the conn. */
@@ -964,18 +992,31 @@ void server_free(struct server *s, const char *why)
 	free(s);
 }
 
-/* All conns leave, or only those with requests under way. */
-static void conns_leave(struct server *s, bool busy_only)
+static void conns_leave(struct server *s)
 {
 	struct server_conn *sc, *next;
 
 	for (sc = s->conns; sc; sc = next) {
 		next = sc->next;
-		if (sc->probe && !busy_only)
+		sc->replaced = !sc->probe;
+		if (sc->probe)
 			server_conn_end(sc, "unknown");
-		else if (sc->place && (!busy_only || sc->pending))
+		else if (sc->place)
 			server_conn_leave(sc);
 	}
+}
+
+/* Who waits already waits as long from now as who comes now: deadlines in a queue
+ * are in order. */
+static void deadlines_begin_anew(struct server_conn *sc)
+{
+	int timeout = conn_timeout(sc);
+
+	for (struct part *part = sc->live; part; part = part->next)
+		part->deadline_ms = timeout ?
+			proxy.loop.now_ms + (uint64_t)timeout : 0;
+	if (sc->live)
+		first_live(sc, sc->live);
 }
 
 void server_leave(struct server *s)
@@ -984,7 +1025,7 @@ void server_leave(struct server *s)
 	s->stats = counters_detach(s->stats, sizeof(*s->stats));
 	timer_stop(&s->retry);
 	timer_stop(&s->refresh);
-	conns_leave(s, false);
+	conns_leave(s);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -1005,18 +1046,17 @@ void server_reconfigure(struct server *s, uint32_t index,
 	if (!same_text(conf->redis_auth, old->redis_auth) ||
 	    conf->redis_db != old->redis_db ||
 	    conf->server_connections != old->server_connections) {
-		conns_leave(s, false);
+		conns_leave(s);
 		/* A probe that was under way left with them. */
 		if (s->ejected)
 			probe_again(s);
 		free(s->slots);
 		s->slots = xcalloc((size_t)conf->server_connections * 2,
 			sizeof(*s->slots));
-	} else if (conf->timeout != old->timeout) {
-		/* The deadlines in a queue are in order only if all requests have
-		 * the same time. */
-		conns_leave(s, true);
 	}
+	for (struct server_conn *sc = s->conns; sc && conf->timeout != old->timeout;
+	     sc = sc->next)
+		deadlines_begin_anew(sc);
 	if (conf->dns_refresh != old->dns_refresh)
 		refresh_later(s);
 	if (timer_is_set(&s->retry) && conf->server_retry_timeout !=
