@@ -214,6 +214,14 @@ static void server_failure(struct server *s)
 		server_eject(s);
 }
 
+/* Its silence at a request that was queued then. One silence is one failure,
+ * however many conns it is met on. */
+static void server_silence(struct server *s, uint64_t queued_us)
+{
+	if (queued_us / 1000 >= s->failed_ms)
+		server_failure(s);
+}
+
 /* Our own lack of something says nothing of the server. */
 static bool is_ours(int error)
 {
@@ -405,9 +413,9 @@ static void server_conn_fail(struct server_conn *sc, int error)
 	server_conn_end(sc, reason(error));
 }
 
-/* Nothing was heard for as long as a request may take: no new requests. It
- * stays as long as one that it carries still has time. */
-static void server_conn_retire(struct server_conn *sc)
+/* Nothing was heard for as long as a request may take, the last one queued then:
+ * no new requests. It stays as long as one that it carries still has time. */
+static void server_conn_retire(struct server_conn *sc, uint64_t queued_us)
 {
 	struct server *s = sc->server;
 
@@ -425,7 +433,7 @@ static void server_conn_retire(struct server_conn *sc)
 		s->stats->server_timedout++;
 		s->stats->retired++;
 		sc->failed = true;
-		server_failure(s);
+		server_silence(s, queued_us);
 	}
 	if (sc->replaced)
 		wake_waiting(s);
@@ -917,7 +925,8 @@ void server_flush(struct server_conn *sc)
 
 static void conn_expire(struct server_conn *sc, uint64_t *next)
 {
-	bool silent = false, tardy = false, expired = false;
+	bool silent = false, tardy = false;
+	uint64_t queued_us = 0;  /* the last that has run out */
 
 	while (sc->live && sc->live->deadline_ms &&
 	       sc->live->deadline_ms <= proxy.loop.now_ms) {
@@ -925,7 +934,7 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 
 		sc->live = part->next;
 		sc->server->late_ms = proxy.loop.now_ms;
-		expired = true;
+		queued_us = part->queued_us;
 		silent = silent || sc->heard_us <= part->queued_us;
 		tardy = tardy || (sc->late_us > part->queued_us &&
 			sc->good_us <= part->queued_us);
@@ -941,9 +950,9 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 		*next = sc->live->deadline_ms;
 	/* It does answer, but all too late. */
 	if (tardy && !silent)
-		server_failure(sc->server);
-	if (expired && (silent || sc->probe || (!sc->place && !sc->live)))
-		server_conn_retire(sc);
+		server_silence(sc->server, queued_us);
+	if (queued_us && (silent || sc->probe || (!sc->place && !sc->live)))
+		server_conn_retire(sc, queued_us);
 }
 
 void server_expire(struct server *s, uint64_t *next)
