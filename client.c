@@ -197,7 +197,7 @@ static bool has_room(const struct client *c)
 	 * of a GET's instructions. */
 	if (!unread)
 		return !c->stalled;
-	return !c->stalled && unread < (size_t)c->pool->conf->client_max_unread &&
+	return !c->stalled && !(c->barrier && c->head) && unread < (size_t)c->pool->conf->client_max_unread &&
 		c->pending < FIRST_WINDOW + c->small / WINDOW_GROWTH &&
 		c->pending < (uint32_t)c->pool->conf->client_max_requests;
 }
@@ -303,6 +303,8 @@ static APART void parsed_last(struct client *c)
 static void client_parse(struct client *c)
 {
 	c->paused = false;
+	if (!c->head)
+		c->barrier = false;
 	while (!c->closing) {
 		size_t len;
 		char *data = conn_input(&c->conn, &len);
@@ -460,6 +462,16 @@ static void client_timer(struct timer *timer)
 		timer_set(&proxy.loop, &c->timer, c->active_ms + idle, client_timer);
 	else
 		client_close(c, "idle");
+}
+
+void client_barrier(struct client *c)
+{
+	c->barrier = c->head != NULL;
+}
+
+void client_wait(struct client *c)
+{
+	c->barrier = c->paused = true;
 }
 
 void client_finish(struct client *c)

@@ -185,6 +185,8 @@ static void answer_hello(struct client *c, const struct arg *argv, size_t argc)
 			"select the RESP protocol version at the same time\r\n");
 		return;
 	}
+	if (c->resp3 != (version == 3))
+		client_barrier(c);
 	c->resp3 = version == 3;
 	put_map(&t, c, 7);
 	put_word(&t, "server");
@@ -220,6 +222,8 @@ static void answer_reset(struct client *c)
 {
 	free(c->name);
 	c->name = NULL;
+	if (c->resp3)
+		client_barrier(c);
 	c->resp3 = false;
 	c->authenticated = !c->pool->conf->redis_auth;
 	say(c, "+RESET\r\n");

@@ -736,12 +736,16 @@ static struct conn lookups = { .watch = { .fd = -1 } };
 
 void proxy_flush_add(struct conn *c)
 {
-	struct conn **list = c->role == ROLE_SERVER ? &proxy.flush_servers :
+	struct writers *list = c->role == ROLE_SERVER ? &proxy.flush_servers :
 		&proxy.flush_clients;
 
 	c->flushing = true;
-	c->next = *list;
-	*list = c;
+	c->next = NULL;
+	if (list->head)
+		list->tail->next = c;
+	else
+		list->head = c;
+	list->tail = c;
 }
 
 void proxy_bury(struct conn *c)
@@ -766,12 +770,12 @@ static void ready(struct watch *watch, unsigned events)
 	}
 }
 
-static void flush(struct conn **list)
+static void flush(struct writers *list)
 {
-	while (*list) {
-		struct conn *c = *list;
+	while (list->head) {
+		struct conn *c = list->head;
 
-		*list = c->next;
+		list->head = c->next;
 		c->flushing = false;
 		if (c->dead)
 			continue;

@@ -285,6 +285,7 @@ struct client {
 	bool closing;            /* no more requests; ends when all is written */
 	bool draining;           /* the same, but what has come is still done */
 	bool paused;             /* requests have come for which there is no room */
+	bool barrier;            /* those that follow wait until all is answered */
 	bool lingering;          /* all is written: wait for its end of file */
 	bool resumed;            /* is on the list of those that go on */
 	size_t held;             /* bytes of replies that wait for earlier ones */
@@ -317,6 +318,10 @@ void client_close(struct client *c, const char *why);
 void client_reconfigured(struct client *c);
 /* Send nothing more: the rest of the input is not looked at. */
 void client_finish(struct client *c);
+/* Requests that follow go other ways to the servers: they wait until all so far is
+ * answered. The other: so does the one at the front of the input. */
+void client_barrier(struct client *c);
+void client_wait(struct client *c);
 /* How large a reply was, or that none came: so the client's window is found. */
 void client_note_reply(struct client *c, size_t len);
 void client_note_failure(struct client *c);
@@ -676,6 +681,12 @@ struct options {
 	unsigned workers;        /* 1: one process does all */
 };
 
+/* Those that have something to write at the end of the turn, in the order in which
+ * it came: so requests of different conns reach a server. */
+struct writers {
+	struct conn *head, *tail;
+};
+
 enum process { PROCESS_ALONE, PROCESS_PARENT, PROCESS_WORKER };
 
 struct process_stats {
@@ -695,7 +706,7 @@ struct proxy {
 	size_t npools;
 	struct pool *leaving;    /* not in the configuration any more, but with
 	                          * clients that wait for replies */
-	struct conn *flush_servers, *flush_clients; /* this turn's writers */
+	struct writers flush_servers, flush_clients;
 	struct conn *dead;       /* freed when the turn is over */
 	struct client *resumed;  /* clients that go on although nothing came */
 	struct timer trim;       /* give memory back */

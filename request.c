@@ -560,12 +560,28 @@ static APART void protocol_error(struct client *c)
 	client_finish(c);
 }
 
+/* Has it many keys, or none, and goes to a server as it is? With several conns to
+ * each it goes by one of them, and concerns what went by others. */
+static bool concerns_many(const struct arg *argv, size_t argc)
+{
+	const struct command *cmd = command_find(argv, argc);
+	uint32_t at;
+
+	if (!cmd || command_only_key(cmd, argc))
+		return false;
+	if (cmd->route == ROUTE_KEYS)
+		return cmd->join == JOIN_NONE &&
+			command_keys(cmd, argv, argc, &at, 1) != 1;
+	return cmd->route == ROUTE_ALL || cmd->route == ROUTE_ANY;
+}
+
 /* Not all has come, or it is not an array of a usual number of words, or it is
  * out of order. False: there is no request yet, or will be none. */
 static APART bool other_redis(struct client *c, enum parse_result result,
 	const char *data)
 {
 	struct parse *p = &c->parse;
+	bool alone;
 
 	if (!c->authenticated && result != PARSE_BAD &&
 	    (p->argc > NOAUTH_ARGS || p->need > NOAUTH_BYTES)) {
@@ -582,12 +598,22 @@ static APART bool other_redis(struct client *c, enum parse_result result,
 		args_reserve(p->argc);
 		redis_words(data, args.v, p->argc);
 	}
+	alone = p->argc && c->pool->conf->server_connections > 1 &&
+		concerns_many(args.v, p->argc);
+	/* An inline one cannot be read twice: its quotes are gone. */
+	if (alone && c->head && !p->is_inline) {
+		client_wait(c);
+		parse_reset(p);
+		return false;
+	}
 	if (p->argc == 0)
 		conn_consume(&c->conn, p->pos);
 	else if (p->is_inline)
 		inline_command(c, p->argc, p->pos);
 	else
 		redis_command(c, args.v, p->argc, data, p->pos);
+	if (alone)
+		client_barrier(c);
 	if (p->argc > ARGS_KEPT)
 		args_shrink();
 	return true;
@@ -599,7 +625,7 @@ static APART bool parse_redis(struct client *c, char *data, size_t len)
 	enum parse_result result = redis_request(p, data, len, args.v, args.room);
 
 	if (result == PARSE_DONE && !p->is_inline && p->argc - 1 < ARGS_KEPT &&
-	    c->authenticated)
+	    c->authenticated && c->pool->conf->server_connections == 1)
 		redis_command(c, args.v, p->argc, data, p->pos);
 	else if (!other_redis(c, result, data))
 		return false;
