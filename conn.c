@@ -719,6 +719,23 @@ static int unlink_stale(const struct sockaddr_un *sun)
 	return unlink(sun->sun_path);
 }
 
+struct socket_file socket_file(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return (struct socket_file){ 0 };
+	return (struct socket_file){ st.st_dev, st.st_ino };
+}
+
+void socket_remove(const char *path, struct socket_file file)
+{
+	struct socket_file now = socket_file(path);
+
+	if (now.ino == file.ino && now.dev == file.dev)
+		unlink(path);
+}
+
 static int listen_unix(const struct conf_pool *conf, const char **what)
 {
 	struct sockaddr_un sun;

@@ -81,6 +81,8 @@ int pool_listen(struct pool *pool, char **error)
 		return -1;
 	}
 	pool->listener.watch.fd = fd;
+	if (conf->listen.is_unix)
+		pool->file = socket_file(conf->listen.host);
 	proxy.stats->total_connections++;
 	proxy.stats->curr_connections++;
 	if (proxy.process != PROCESS_WORKER)
@@ -112,9 +114,10 @@ static void stop_listening(struct pool *pool)
 	if (pool->listener.watch.fd < 0)
 		return;
 	timer_stop(&pool->accept_again);
-	conn_close(&pool->listener);
+	/* Before it is closed: then it might be somebody else's already. */
 	if (pool->conf->listen.is_unix && proxy.process != PROCESS_WORKER)
-		unlink(pool->conf->listen.host);
+		socket_remove(pool->conf->listen.host, pool->file);
+	conn_close(&pool->listener);
 }
 
 void pool_drain(struct pool *pool)

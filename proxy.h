@@ -183,6 +183,14 @@ void conn_close(struct conn *c);
 int socket_listen(const struct conf_pool *conf, const char **what);
 int socket_listen_tcp(const char *host, uint16_t port, int backlog,
 	bool reuseport, const char **what);
+/* The file of a unix socket, and its removal at the end: if it is still the same, for
+ * another process may have taken the path over. */
+struct socket_file {
+	dev_t dev;
+	ino_t ino;
+};
+struct socket_file socket_file(const char *path);
+void socket_remove(const char *path, struct socket_file file);
 int socket_connect(const struct sockaddr *addr, socklen_t len, bool *pending);
 /* What became of it: 0, or the errno. A socket that is connected to itself is none. */
 int socket_connected(int fd);
@@ -585,6 +593,7 @@ struct pool_stats {
 
 struct pool {
 	struct conn listener;    /* first */
+	struct socket_file file; /* of a unix socket */
 	struct conf_pool *conf;  /* its own */
 	struct server **servers; /* conf->nservers, in index order */
 	struct server *leaving;  /* not in the configuration any more, but with

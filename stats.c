@@ -497,6 +497,7 @@ static struct conn listener = { .watch = { .fd = -1 } };
 static struct reader *readers;
 static unsigned nreaders;
 static char *unix_path;
+static struct socket_file unix_file;
 
 static void reader_close(struct reader *r)
 {
@@ -866,6 +867,8 @@ int stats_open(const char *addr, uint16_t port, bool share, char **error)
 		conf.listen.host = unix_path = xstrdup(addr);
 		conf.listen.is_unix = true;
 		listener.watch.fd = socket_listen(&conf, &what);
+		if (listener.watch.fd >= 0)
+			unix_file = socket_file(unix_path);
 	} else {
 		listener.watch.fd = socket_listen_tcp(addr, port, SOMAXCONN,
 			share, &what);
@@ -907,7 +910,7 @@ void stats_close(void)
 	while (readers)
 		reader_close(readers);
 	if (listener.watch.fd >= 0 && unix_path)
-		unlink(unix_path);
+		socket_remove(unix_path, unix_file);
 	free(unix_path);
 	unix_path = NULL;
 	conn_close(&listener);
