@@ -4,6 +4,7 @@
 #include "proxy.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -710,12 +711,21 @@ static void answer_time(struct client *c)
 	send_text(c, &t);
 }
 
+/* It may be large. */
 static void answer_bulk(struct client *c, const struct arg *arg)
 {
-	struct text t = { 0 };
+	struct block *block = block_try(arg->len + 32);
+	size_t n;
 
-	put_bulk(&t, arg->ptr, arg->len);
-	send_text(c, &t);
+	if (!block) {
+		client_error(c, error_text(ENOMEM));
+		return;
+	}
+	n = (size_t)snprintf(block->data, 32, "$%zu\r\n", arg->len);
+	memcpy(block->data + n, arg->ptr, arg->len);
+	memcpy(block->data + n + arg->len, "\r\n", 2);
+	block->end = n + arg->len + 2;
+	request_answer_block(request_new(c), block);
 }
 
 static void answer_lolwut(struct client *c)
