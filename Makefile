@@ -36,8 +36,8 @@ HARDEN_LINK = -pie -Wl,-z,relro,-z,now
 # toolchains that have that; LTO= for those whose linker knows nothing of it.
 SMALL = -Os -fno-jump-tables -fno-caller-saves -fno-ipa-sra -fno-code-hoisting
 FAST = parse.c reply.c
-SMALL_FAST = -fno-inline-functions -falign-functions=1 -falign-loops=1 \
-	-falign-jumps=1 -falign-labels=1
+SMALL_FAST = -fno-inline-functions -fno-inline-small-functions \
+	-falign-functions=1 -falign-loops=1 -falign-jumps=1 -falign-labels=1
 LTO = -flto --param=lto-partitions=1
 FIXED = -fno-pie -fplt -fno-asynchronous-unwind-tables -ffunction-sections \
 	-fdata-sections
