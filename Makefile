@@ -34,9 +34,11 @@ HARDEN_LINK = -pie -Wl,-z,relro,-z,now
 # goes: these lose no more than room between functions and copies of large ones.
 # SMALL= and SMALL_FAST= leave all to CFLAGS; FIXED= FIXED_LINK=-static-pie for
 # toolchains that have that; LTO= for those whose linker knows nothing of it.
-SMALL = -Os -fno-jump-tables -fno-caller-saves -fno-ipa-sra -fno-code-hoisting
+SMALL = -Os -fno-jump-tables -fno-caller-saves -fno-ipa-sra -fno-code-hoisting \
+	-fno-tree-dominator-opts -fno-partial-inlining
 FAST = parse.c reply.c
 SMALL_FAST = -fno-inline-functions -fno-inline-small-functions \
+	-fno-caller-saves -fno-partial-inlining \
 	-falign-functions=1 -falign-loops=1 -falign-jumps=1 -falign-labels=1
 LTO = -flto --param=lto-partitions=1
 FIXED = -fno-pie -fplt -fno-asynchronous-unwind-tables -ffunction-sections \

@@ -657,6 +657,9 @@ static bool is_number(const struct arg *word, uint64_t max, bool sign)
 	return parse_number(word->ptr + minus, word->len - minus, max, &n);
 }
 
+/* In January 2038. */
+#define LAST_SECOND "2147483647"
+
 static const char bad_format[] = "CLIENT_ERROR bad command line format\r\n";
 static const char bad_chunk[] = "CLIENT_ERROR bad data chunk\r\n";
 static const char too_large[] = "SERVER_ERROR object too large for cache\r\n";
@@ -680,18 +683,26 @@ static APART void mc_refuse(struct client *c, const struct mc_command *mc,
 }
 
 /* The word noreply is taken off: an error that the server sends in spite of it
- * would be taken for the answer to somebody else's request. */
-static APART void forward_quietly(struct client *c, const struct mc_command *mc,
-	const struct arg *argv, size_t argc, char *data, size_t total)
+ * would be taken for the answer to somebody else's request. And a time that it might
+ * not know is another: NULL if not. */
+static APART void forward_changed(struct client *c, const struct mc_command *mc,
+	const struct arg *argv, size_t argc, char *data, size_t total, bool quiet,
+	const char *expiry)
 {
-	size_t line = c->parse.pos;
-	struct arg pieces[3] = {
-		{ data, (size_t)(argv[argc - 1].ptr - 1 - data) },
-		{ "\r\n", 2 },
-		{ data + line, total - line },
-	};
+	const struct arg *last = &argv[argc - 1];
+	const char *from = data, *end = quiet ? last->ptr - 1 : last->ptr + last->len;
+	size_t line = c->parse.pos, n = 0;
+	struct arg pieces[5];
 
-	forward_bytes(c, mc, &argv[1], pieces, 3, FOR_NOBODY);
+	if (expiry) {
+		pieces[n++] = (struct arg){ from, (size_t)(argv[3].ptr - from) };
+		pieces[n++] = (struct arg){ expiry, strlen(expiry) };
+		from = argv[3].ptr + argv[3].len;
+	}
+	pieces[n++] = (struct arg){ from, (size_t)(end - from) };
+	pieces[n++] = (struct arg){ "\r\n", 2 };
+	pieces[n++] = (struct arg){ data + line, total - line };
+	forward_bytes(c, mc, &argv[1], pieces, n, quiet ? FOR_NOBODY : FOR_CLIENT);
 	conn_consume(&c->conn, total);
 }
 
@@ -703,11 +714,12 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	bool quiet = argc > mc->min_words && is_noreply(&argv[argc - 1]);
 	size_t line = c->parse.pos, total;
 	const struct arg *length = &argv[4];
+	const char *expiry = NULL;
 	uint64_t bytes;
 
 	if (!parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes) ||
 	    !good_key(c, &argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
-	    !is_number(&argv[3], INT32_MAX, true) ||
+	    !is_number(&argv[3], UINT64_MAX, true) ||
 	    (mc->kind == MC_CAS && !is_number(&argv[5], UINT64_MAX, false))) {
 		mc_refuse(c, mc, argv, argc, bad_format, quiet);
 		return true;
@@ -727,11 +739,13 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 		conn_consume(&c->conn, line + (size_t)bytes);
 		return true;
 	}
-	if (!quiet) {
+	/* A memcached of 32 bits would refuse the line, and take the data for commands. */
+	if (!is_number(&argv[3], INT32_MAX, true))
+		expiry = argv[3].ptr[0] == '-' ? "-1" : LAST_SECOND;
+	if (quiet || expiry)
+		forward_changed(c, mc, argv, argc, data, total, quiet, expiry);
+	else
 		forward(c, NULL, mc, &argv[1], total);
-		return true;
-	}
-	forward_quietly(c, mc, argv, argc, data, total);
 	return true;
 }
 
@@ -750,7 +764,7 @@ static void mc_line(struct client *c, const struct mc_command *mc,
 		forward(c, NULL, mc, &argv[1], line);
 		return;
 	}
-	forward_quietly(c, mc, argv, argc, data, line);
+	forward_changed(c, mc, argv, argc, data, line, true, NULL);
 }
 
 static void mc_get(struct client *c, const struct mc_command *mc,
