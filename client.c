@@ -197,7 +197,8 @@ static bool has_room(const struct client *c)
 	 * of a GET's instructions. */
 	if (!unread)
 		return !c->stalled;
-	return !c->stalled && !(c->barrier && c->head) && unread < (size_t)c->pool->conf->client_max_unread &&
+	return !c->stalled && !(c->barrier && c->head) &&
+		unread < (size_t)c->pool->conf->client_max_unread &&
 		c->pending < FIRST_WINDOW + c->small / WINDOW_GROWTH &&
 		c->pending < (uint32_t)c->pool->conf->client_max_requests;
 }

@@ -462,7 +462,8 @@ struct server_conn {
 	bool resp3;
 	bool probe;              /* carries no requests of clients */
 	bool failed;             /* has been counted as a failure */
-	bool replaced;           /* by a reload: those in its place wait for it */
+	bool replaced;           /* by a reload: those in its place wait for it, */
+	uint64_t wait_until_ms;  /* but no longer */
 	unsigned first, tried;   /* of the server's addresses: where it began, how
 	                          * many it has tried so far */
 	struct address peer;     /* the one tried last */
@@ -548,8 +549,8 @@ void server_unstall(struct client *c);
 void server_preconnect(struct server *s);
 void server_ready(struct server_conn *sc, unsigned events);
 void server_flush(struct server_conn *sc);
-/* Answer what has run out of time; *next becomes the earliest deadline left if
- * that is earlier, or *next is 0. */
+/* Answer what has run out of time, and let go on what has waited for long enough;
+ * *next becomes the earliest deadline left if that is earlier, or *next is 0. */
 void server_expire(struct server *s, uint64_t *next);
 /* A lookup has ended (resolve_ready). */
 void server_resolved(void *server, struct address *list, unsigned count);
@@ -691,7 +692,7 @@ struct options {
 };
 
 /* Those that have something to write at the end of the turn, in the order in which
- * it came: so requests of different conns reach a server. */
+ * it came: as a rule, that is also how it reaches a server over several conns. */
 struct writers {
 	struct conn *head, *tail;
 };

@@ -604,6 +604,8 @@ static APART bool other_redis(struct client *c, enum parse_result result,
 	if (alone && c->head && !p->is_inline) {
 		client_wait(c);
 		parse_reset(p);
+		if (args.room > ARGS_KEPT)
+			args_shrink();
 		return false;
 	}
 	if (p->argc == 0)

@@ -19,6 +19,7 @@ enum {
 	MIN_RETRY = 10,                 /* ms between two probes */
 	MIN_FAILING = 1000,             /* ms that a failure is remembered */
 	PROBE_TIMEOUT = 5000,           /* ms, where the pool has no timeout */
+	LONGEST_WAIT = 5000,            /* ms for those that a reload replaced */
 	ON_ITS_WAY = 50,                /* ms after a pause: sent before its end */
 	LOOKUP_ERROR = -1,              /* as errno: the name does not resolve */
 	REFUSED_GREETING = -2,          /* AUTH, HELLO or SELECT got an error */
@@ -343,11 +344,24 @@ static bool must_wait(const struct server_conn *sc)
 	return false;
 }
 
-static void server_conn_ready(struct server_conn *sc)
+static void go_ahead(struct server_conn *sc)
 {
-	sc->state = must_wait(sc) ? CONN_WAITING : CONN_READY;
+	sc->state = CONN_READY;
 	if (sc->conn.out.head)
 		proxy_flush_later(&sc->conn);
+}
+
+static void server_conn_ready(struct server_conn *sc)
+{
+	if (sc->probe || !must_wait(sc)) {
+		go_ahead(sc);
+		return;
+	}
+	/* Not for ever: one of them may be stuck. */
+	if (sc->state != CONN_WAITING)
+		sc->wait_until_ms = proxy.loop.now_ms + LONGEST_WAIT;
+	sc->state = CONN_WAITING;
+	pool_expect(sc->server->pool, sc->wait_until_ms);
 }
 
 static void wake_waiting(struct server *s)
@@ -396,7 +410,7 @@ static void say_close(const struct server_conn *sc, int error)
 static void server_conn_fail(struct server_conn *sc, int error)
 {
 	struct server *s = sc->server;
-	bool evidence = sc->pending || sc->state != CONN_READY;
+	bool evidence = sc->pending || sc->state < CONN_WAITING;
 
 	say_close(sc, error);
 	if (error == 0)
@@ -923,6 +937,12 @@ void server_flush(struct server_conn *sc)
 
 /* ---- deadlines -------------------------------------------------------------------- */
 
+static void earliest(uint64_t *next, uint64_t at)
+{
+	if (!*next || at < *next)
+		*next = at;
+}
+
 static void conn_expire(struct server_conn *sc, uint64_t *next)
 {
 	bool silent = false, tardy = false;
@@ -945,9 +965,12 @@ static void conn_expire(struct server_conn *sc, uint64_t *next)
 		}
 		part->over = true;
 	}
-	if (sc->live && sc->live->deadline_ms &&
-	    (!*next || sc->live->deadline_ms < *next))
-		*next = sc->live->deadline_ms;
+	if (sc->live && sc->live->deadline_ms)
+		earliest(next, sc->live->deadline_ms);
+	if (sc->state == CONN_WAITING && sc->wait_until_ms <= proxy.loop.now_ms)
+		go_ahead(sc);
+	else if (sc->state == CONN_WAITING)
+		earliest(next, sc->wait_until_ms);
 	/* It does answer, but all too late. */
 	if (tardy && !silent)
 		server_silence(sc->server, queued_us);
