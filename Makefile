@@ -35,7 +35,7 @@ HARDEN_LINK = -pie -Wl,-z,relro,-z,now
 # SMALL= and SMALL_FAST= leave all to CFLAGS; FIXED= FIXED_LINK=-static-pie for
 # toolchains that have that; LTO= for those whose linker knows nothing of it.
 SMALL = -Os -fno-jump-tables -fno-caller-saves -fno-ipa-sra -fno-code-hoisting \
-	-fno-tree-dominator-opts -fno-partial-inlining
+	-fno-tree-dominator-opts -fno-partial-inlining -fno-tree-pta
 FAST = parse.c reply.c
 SMALL_FAST = -fno-inline-functions -fno-inline-small-functions \
 	-fno-caller-saves -fno-partial-inlining \

@@ -717,11 +717,12 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 	size_t line = c->parse.pos, total;
 	const struct arg *length = &argv[4];
 	const char *expiry = NULL;
+	bool knows_time = is_number(&argv[3], INT32_MAX, true);
 	uint64_t bytes;
 
 	if (!parse_number(length->ptr, length->len, UINT64_MAX - 2, &bytes) ||
 	    !good_key(c, &argv[1]) || !is_number(&argv[2], UINT32_MAX, false) ||
-	    !is_number(&argv[3], UINT64_MAX, true) ||
+	    (!knows_time && !is_number(&argv[3], UINT64_MAX, true)) ||
 	    (mc->kind == MC_CAS && !is_number(&argv[5], UINT64_MAX, false))) {
 		mc_refuse(c, mc, argv, argc, bad_format, quiet);
 		return true;
@@ -742,7 +743,7 @@ static bool mc_store(struct client *c, const struct mc_command *mc,
 		return true;
 	}
 	/* A memcached of 32 bits would refuse the line, and take the data for commands. */
-	if (!is_number(&argv[3], INT32_MAX, true))
+	if (!knows_time)
 		expiry = argv[3].ptr[0] == '-' ? "-1" : LAST_SECOND;
 	if (quiet || expiry)
 		forward_changed(c, mc, argv, argc, data, total, quiet, expiry);
