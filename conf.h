@@ -100,6 +100,10 @@ void conf_free(struct conf *conf);
  * for the same port of the same host, which is not looked up. */
 int conf_listen_cmp(const struct conf_addr *a, const struct conf_addr *b);
 
+/* "/path" or "/path mode": the address of a unix socket to listen at, without its
+ * text; the caller frees its host. What is wrong, which the caller frees, or NULL. */
+char *conf_unix_set(struct conf_addr *addr, const char *text);
+
 /* A pool of its own, moved out of a configuration (conf_free may follow), and
  * a server's copy: both live as long as what they describe is in use, which may
  * be longer than the configuration is. */

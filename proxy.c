@@ -256,6 +256,13 @@ static bool read_options(struct options *o, int argc, char **argv, int *words)
 
 /* ---- -t and -r ------------------------------------------------------------------ */
 
+/* What standard error says as well: once is enough where the log goes there. */
+static void log_failure(const char *error)
+{
+	if (proxy.options.output && *proxy.options.output)
+		log_err("%s", error);
+}
+
 static int read_conf(struct conf *conf)
 {
 	char *error = NULL;
@@ -263,9 +270,7 @@ static int read_conf(struct conf *conf)
 	if (conf_read(proxy.options.conf_file, conf, &error) == 0)
 		return 0;
 	fprintf(stderr, "nutcracker: %s\n", error);
-	/* Once is enough where the log goes to the same place. */
-	if (proxy.options.output && *proxy.options.output)
-		log_err("%s", error);
+	log_failure(error);
 	free(error);
 	return -1;
 }
@@ -677,6 +682,7 @@ static void stop(const char *name, int number)
 		log_always("signal %d (%s) received again, exiting at once",
 			number, name);
 		workers_kill();
+		stats_close();
 		remove_pid_file();
 		_exit(1);
 	}
@@ -1096,7 +1102,7 @@ int main(int argc, char **argv)
 	if (proxy.options.daemonize)
 		status = daemonize();
 	if (start(&conf, &error) < 0) {
-		log_err("%s", error);
+		log_failure(error);
 		conf_free(&conf);
 		finish();
 		/* Last: whoever reads it may try again at once. */

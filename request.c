@@ -414,17 +414,17 @@ static bool ask_all(struct client *c, const struct command *cmd,
 	return false;
 }
 
-/* What the pool's configuration says of a command comes before the table. True:
- * the request has been dealt with. */
-static bool configured_command(struct client *c, const struct arg *argv,
-	size_t argc, size_t len)
+/* The pool's configuration denies any command, but places the keys only of those
+ * that the table does not have. True: the request has been dealt with. */
+static bool configured_command(struct client *c, const struct command *cmd,
+	const struct arg *argv, size_t argc, size_t len)
 {
 	const struct conf_command *rule = conf_command(c->pool->conf, argv[0].ptr,
 		argv[0].len);
 	char text[160];
 	int n;
 
-	if (!rule)
+	if (!rule || (rule->key && cmd))
 		return false;
 	if (rule->key && rule->key < argc) {
 		forward(c, &command_unknown, NULL, &argv[rule->key], len);
@@ -459,7 +459,7 @@ static APART void other_command(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc, const char *data, size_t len)
 {
 	if (c->pool->conf->ncommands && c->authenticated &&
-	    configured_command(c, argv, argc, len))
+	    configured_command(c, cmd, argv, argc, len))
 		return;
 	if (!cmd && is_http(&argv[0])) {
 		answer_text(c, "-ERR HTTP is not spoken\r\n");
@@ -922,6 +922,7 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 {
 	const struct mc_command *mc =
 		argc ? mc_command_find(argv[0].ptr, argv[0].len) : NULL;
+	const struct conf_command *rule;
 	size_t words = argc;
 	size_t line = c->parse.pos;
 	bool denied;
@@ -929,8 +930,9 @@ static bool mc_command(struct client *c, const struct arg *argv, size_t argc,
 	if (mc && mc->can_noreply && argc > mc->min_words &&
 	    is_noreply(&argv[argc - 1]))
 		words--;
-	denied = mc && c->pool->conf->ncommands &&
-		conf_command(c->pool->conf, argv[0].ptr, argv[0].len);
+	rule = mc && c->pool->conf->ncommands ?
+		conf_command(c->pool->conf, argv[0].ptr, argv[0].len) : NULL;
+	denied = rule && !rule->key;
 	if (!mc || denied || words < mc->min_words ||
 	    (mc->max_words && words > mc->max_words) ||
 	    (mc->can_noreply && is_noreply_twice(mc, argv, argc))) {

@@ -864,8 +864,14 @@ int stats_open(const char *addr, uint16_t port, bool share, char **error)
 	listener.role = ROLE_STATS;
 	if (addr[0] == '/') {
 		struct conf_pool conf = { .backlog = SOMAXCONN };
-		conf.listen.host = unix_path = xstrdup(addr);
-		conf.listen.is_unix = true;
+		char *reason = conf_unix_set(&conf.listen, addr);
+
+		if (reason) {
+			*error = xasprintf("statistics: option -a %s", reason);
+			free(reason);
+			return -1;
+		}
+		unix_path = conf.listen.host;
 		listener.watch.fd = socket_listen(&conf, &what);
 		if (listener.watch.fd >= 0)
 			unix_file = socket_file(unix_path);
