@@ -359,9 +359,9 @@ static char *listen_resolve(const char *host)
 	return reason;
 }
 
-/* The mode is read as strtol does, since that is what files of the past were
- * checked by: what is not octal is no mode. */
-char *conf_unix_set(struct conf_addr *addr, const char *text)
+/* "/path" or "/path mode". The mode is read as strtol does, since that is what
+ * files of the past were checked by: what is not octal is no mode. */
+static char *listen_unix_set(struct conf_addr *addr, const char *text)
 {
 	struct sockaddr_un sun;
 	const char *space = strrchr(text, ' ');
@@ -392,7 +392,7 @@ static char *listen_set(struct conf_addr *addr, const char *text, bool lookup)
 
 	addr->text = xstrdup(text);
 	if (*text == '/')
-		return conf_unix_set(addr, text);
+		return listen_unix_set(addr, text);
 	if (!colon)
 		return reason_found("needs \"host:port\" or \"/path\" or \"/path mode\"",
 			text, strlen(text));
@@ -989,14 +989,13 @@ const struct conf_command *conf_command(const struct conf_pool *pool,
 {
 	const struct conf_command *found = NULL;
 
-	/* Where a command has both, it is denied. */
-	for (size_t i = 0; i < pool->ncommands && (!found || found->key); i++) {
+	for (size_t i = 0; i < pool->ncommands; i++) {
 		const char *listed = pool->commands[i].name;
 		size_t n = 0;
 
 		while (n < len && listed[n] && lower(listed[n]) == lower(name[n]))
 			n++;
-		if (n == len && !listed[n])
+		if (n == len && !listed[n] && (!found || !pool->commands[i].key))
 			found = &pool->commands[i];
 	}
 	return found;

@@ -100,10 +100,6 @@ void conf_free(struct conf *conf);
  * for the same port of the same host, which is not looked up. */
 int conf_listen_cmp(const struct conf_addr *a, const struct conf_addr *b);
 
-/* "/path" or "/path mode": the address of a unix socket to listen at, without its
- * text; the caller frees its host. What is wrong, which the caller frees, or NULL. */
-char *conf_unix_set(struct conf_addr *addr, const char *text);
-
 /* A pool of its own, moved out of a configuration (conf_free may follow), and
  * a server's copy: both live as long as what they describe is in use, which may
  * be longer than the configuration is. */
@@ -112,7 +108,8 @@ void conf_pool_free(struct conf_pool *pool);
 struct conf_server *conf_server_copy(const struct conf_server *server);
 void conf_server_free(struct conf_server *server);
 
-/* What the pool says of a command, NULL: nothing. */
+/* What the pool says of a command: that it is denied, if it does, or else what
+ * comes first. NULL: nothing. */
 const struct conf_command *conf_command(const struct conf_pool *pool,
 	const char *name, size_t len);
 

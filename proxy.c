@@ -86,13 +86,11 @@ static void show_usage(void)
 "  -o, --output=FILE       log file (default: standard error)\n"
 "  -c, --conf-file=FILE    configuration (default: " DEFAULT_CONF ")\n"
 "  -s, --stats-port=N      port of the statistics (default: 22222)\n"
-"  -a, --stats-addr=ADDR   address of the statistics, or a path for a unix\n"
+"  -a, --stats-addr=ADDR   address of the statistics, or \"/path mode\" of a unix\n"
 "                          socket (default: 0.0.0.0)\n"
-"  -i, --stats-interval=N  accepted for old command lines: the statistics are\n"
-"                          always live (default: 30000 ms)\n"
+"  -i, --stats-interval=N  accepted, and means nothing (default: 30000 ms)\n"
 "  -p, --pid-file=FILE     write the process id there (default: off)\n"
-"  -m, --mbuf-size=N       accepted for old command lines: buffers fit what\n"
-"                          they hold (default: 16384 bytes)\n"
+"  -m, --mbuf-size=N       accepted, and means nothing (default: 16384 bytes)\n"
 "  -S, --slow=MS           log requests that take so long or longer, 0 for\n"
 "                          none (default: 0)\n"
 "  -T, --shutdown-timeout=MS  time for requests under way at the end\n"
@@ -678,15 +676,9 @@ static void reload(void)
 
 static void stop(const char *name, int number)
 {
-	if (proxy.stopping) {
-		log_always("signal %d (%s) received again, exiting at once",
-			number, name);
-		workers_kill();
-		stats_close();
-		remove_pid_file();
-		_exit(1);
-	}
-	log_always("signal %d (%s) received, exiting", number, name);
+	log_always("signal %d (%s) received%s", number, name,
+		proxy.stopping ? " again, exiting at once" : ", exiting");
+	proxy.hurry = proxy.stopping;
 	proxy.stopping = true;
 }
 
@@ -953,7 +945,7 @@ static void drain(void)
 	if (proxy.process == PROCESS_PARENT)
 		end += WORKER_GRACE;
 	while ((proxy.clients || any_busy() || workers_running()) &&
-	       proxy.loop.now_ms < end)
+	       proxy.loop.now_ms < end && !proxy.hurry)
 		turn((int)(end - proxy.loop.now_ms));
 	workers_kill();
 }
@@ -964,7 +956,7 @@ static int serve(void)
 		turn(-1);
 	drain();
 	finish();
-	return 0;
+	return proxy.hurry;
 }
 
 int proxy_work(unsigned number, struct conn *parent, const sigset_t *signals)

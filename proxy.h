@@ -729,6 +729,7 @@ struct proxy {
 	bool reload_failed;      /* the last one */
 	bool noting;             /* the log may want to know of requests */
 	bool stopping;           /* no new requests; ends when all are answered */
+	bool hurry;              /* ends without waiting for that */
 };
 
 extern struct proxy proxy;

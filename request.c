@@ -458,15 +458,15 @@ static bool may_be_known(const struct arg *name)
 static APART void other_command(struct client *c, const struct command *cmd,
 	const struct arg *argv, size_t argc, const char *data, size_t len)
 {
-	if (c->pool->conf->ncommands && c->authenticated &&
-	    configured_command(c, cmd, argv, argc, len))
-		return;
 	if (!cmd && is_http(&argv[0])) {
 		answer_text(c, "-ERR HTTP is not spoken\r\n");
 		foreign_protocol(c, "HTTP");
 		conn_consume(&c->conn, len);
 		return;
 	}
+	if (c->pool->conf->ncommands && c->authenticated &&
+	    configured_command(c, cmd, argv, argc, len))
+		return;
 	if (!cmd) {
 		if (argc < 2 || !c->authenticated || c->pool->conf->refuse_unknown ||
 		    may_be_known(&argv[0])) {

@@ -864,14 +864,21 @@ int stats_open(const char *addr, uint16_t port, bool share, char **error)
 	listener.role = ROLE_STATS;
 	if (addr[0] == '/') {
 		struct conf_pool conf = { .backlog = SOMAXCONN };
-		char *reason = conf_unix_set(&conf.listen, addr);
+		char *end, *mode;
 
-		if (reason) {
-			*error = xasprintf("statistics: option -a %s", reason);
-			free(reason);
-			return -1;
+		conf.listen.host = unix_path = xstrdup(addr);
+		conf.listen.is_unix = true;
+		/* A blank in a directory's name begins no mode. */
+		mode = strrchr(unix_path, ' ');
+		if (mode && !strchr(mode, '/')) {
+			*mode++ = '\0';
+			conf.listen.mode = (unsigned)strtoul(mode, &end, 8);
+			if (*end || conf.listen.mode - 1 > 0776) {
+				*error = xasprintf("statistics: '%s' is not a "
+					"file mode from 1 to 0777", mode);
+				return -1;
+			}
 		}
-		unix_path = conf.listen.host;
 		listener.watch.fd = socket_listen(&conf, &what);
 		if (listener.watch.fd >= 0)
 			unix_file = socket_file(unix_path);
